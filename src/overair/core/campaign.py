@@ -1,0 +1,85 @@
+"""A campaign's life, as a total table.
+
+The same states serve the published v1, v2 and v3 (``core/words.py`` has their spellings). Every
+(status, event) pair is written out: IGNORE where the event changes nothing because it came twice or
+late, REFUSE where whoever caused it has to be told that it cannot be (``lifecycle.md`` 4.1).
+
+Not here: when an event happens (``core/plan.py``, ``core/window.py``), what it does to the devices
+(``core/upgrade.py``).
+"""
+
+from enum import StrEnum
+from typing import Final, Literal
+
+
+class CampaignStatus(StrEnum):
+    """Where a campaign is."""
+
+    REQUEST_PENDING = "request_pending"
+    REQUEST_QUEUED = "request_queued"
+    SCHEDULED = "scheduled"
+    ENDED = "ended"
+    REQUEST_FAILED = "request_failed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    ABORTED = "aborted"
+
+
+class CampaignEvent(StrEnum):
+    """What can happen to it."""
+
+    ACCEPTED = "accepted"  # the device checks are done and at least one device passed
+    REJECTED = "rejected"  # the device checks are done and none passed
+    STARTED = "started"  # its start has come
+    ENDED = "ended"  # its end has come, or every device succeeded
+    FAILED = "failed"  # it cannot be delivered
+    STOPPED = "stopped"  # the user's DELETE
+    EMPTIED = "emptied"  # the user removed its last device
+
+
+IGNORE: Final = "ignore"
+REFUSE: Final = "refuse"
+Ignored = Literal["ignore"]
+Refused = Literal["refuse"]
+
+_S = CampaignStatus
+_E = CampaignEvent
+
+TABLE: Final[dict[tuple[CampaignStatus, CampaignEvent], CampaignStatus | Ignored | Refused]] = {
+    (_S.REQUEST_PENDING, _E.ACCEPTED): _S.REQUEST_QUEUED,
+    (_S.REQUEST_PENDING, _E.REJECTED): _S.REQUEST_FAILED,
+    (_S.REQUEST_PENDING, _E.STARTED): IGNORE,  # the checks come first
+    (_S.REQUEST_PENDING, _E.ENDED): _S.REQUEST_FAILED,
+    (_S.REQUEST_PENDING, _E.FAILED): _S.FAILED,
+    (_S.REQUEST_PENDING, _E.STOPPED): _S.CANCELLED,
+    (_S.REQUEST_PENDING, _E.EMPTIED): _S.CANCELLED,
+    (_S.REQUEST_QUEUED, _E.ACCEPTED): IGNORE,
+    (_S.REQUEST_QUEUED, _E.REJECTED): _S.REQUEST_FAILED,
+    (_S.REQUEST_QUEUED, _E.STARTED): _S.SCHEDULED,
+    (_S.REQUEST_QUEUED, _E.ENDED): _S.ENDED,  # the engine stood still over the whole campaign
+    (_S.REQUEST_QUEUED, _E.FAILED): _S.FAILED,
+    (_S.REQUEST_QUEUED, _E.STOPPED): _S.CANCELLED,
+    (_S.REQUEST_QUEUED, _E.EMPTIED): _S.CANCELLED,
+    (_S.SCHEDULED, _E.ACCEPTED): IGNORE,
+    (_S.SCHEDULED, _E.REJECTED): IGNORE,
+    (_S.SCHEDULED, _E.STARTED): IGNORE,
+    (_S.SCHEDULED, _E.ENDED): _S.ENDED,
+    (_S.SCHEDULED, _E.FAILED): _S.FAILED,
+    (_S.SCHEDULED, _E.STOPPED): _S.ABORTED,
+    (_S.SCHEDULED, _E.EMPTIED): REFUSE,
+    **{
+        (final, event): REFUSE if event in (_E.STOPPED, _E.EMPTIED) else IGNORE
+        for final in (_S.ENDED, _S.REQUEST_FAILED, _S.FAILED, _S.CANCELLED, _S.ABORTED)
+        for event in _E
+    },
+}
+
+FINAL: Final = frozenset(
+    {_S.ENDED, _S.REQUEST_FAILED, _S.FAILED, _S.CANCELLED, _S.ABORTED}
+)
+BEFORE_START: Final = frozenset({_S.REQUEST_PENDING, _S.REQUEST_QUEUED})
+
+
+def after(status: CampaignStatus, event: CampaignEvent) -> CampaignStatus | Ignored | Refused:
+    """The status that ``event`` leads to, or IGNORE, or REFUSE."""
+    return TABLE[status, event]

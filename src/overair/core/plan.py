@@ -1,0 +1,190 @@
+"""What a device may be offered now, and why not.
+
+``decide`` turns (a campaign's rules, a device's place in it, now) into a complete decision: an
+offer, or a wait with its reason and, where one can be told, its end. The device's poll, the
+``explain`` command and the engine ask the same function, so that what a person is told is what the
+device meets. It reads nothing and changes nothing.
+
+The rules are ``lifecycle.md`` 4.2 and ``http-ddi.md`` 6 and 7.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from enum import StrEnum
+
+from overair.core.campaign import CampaignStatus
+from overair.core.upgrade import UpgradeState
+from overair.core.window import Windows, end_of, is_open, next_close, next_open, overlap, start_of
+
+
+class Wait(StrEnum):
+    """What a device that is not offered anything waits for."""
+
+    CHECKS = "checks"  # the campaign's device checks
+    START = "start"  # the campaign's start date
+    DOWNLOAD_DATE = "download_date"
+    DOWNLOAD_WINDOW = "download_window"
+    INSTALL_DATE = "install_date"
+    INSTALL_WINDOW = "install_window"
+    RETRY = "retry"  # the pause after a failed attempt
+    OTHER_ATTEMPT = "other_attempt"  # an earlier action that it has not answered yet
+    NEVER_BOTH = "never_both"  # its windows never overlap, and it cannot download ahead
+    NO_TIME_LEFT = "no_time_left"  # no window is open again before the campaign's end
+    NO_TRANSPORT = "no_transport"  # its protocol does not pull
+    OVER = "over"  # the campaign is over
+    DONE = "done"  # its own part is over
+    CHECK_IN = "check_in"  # nothing: it is offered at its next check-in
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What a campaign says about time."""
+
+    status: CampaignStatus
+    start_date: date
+    end_date: date
+    download_after: date | None = None
+    download_windows: Windows = ()
+    install_after: date | None = None
+    install_windows: Windows = ()
+
+    @property
+    def ends_at(self) -> datetime:
+        return end_of(self.end_date)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """What the decision has to know of a device in a campaign."""
+
+    state: UpgradeState
+    not_before: datetime | None = None
+    two_phase: bool = False
+    busy: bool = False  # an earlier attempt is not at its end
+    pulls: bool = True  # its protocol lets it ask
+    zone: tzinfo = UTC
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """May the device have it now? ``until`` is when to ask again; None: when something happens."""
+
+    offer: bool
+    wait: Wait
+    until: datetime | None = None
+    install: bool = False  # offered: it may install, not only download
+    phased: bool = False  # offered to a two-phase device of a campaign with windows
+
+
+def phase(rules: Rules, place: Place, now: datetime) -> tuple[bool, bool]:
+    """Whether a two-phase device's offer is (phased, may install now).
+
+    An offer is phased when the campaign has install dates or windows; then the device is told
+    ``maintenanceWindow`` at every look (``http-ddi.md`` 7).
+    """
+    phased = place.two_phase and (rules.install_after is not None or bool(rules.install_windows))
+    if not phased:
+        return False, True
+    installing = _begun(rules.install_after, now) and is_open(
+        rules.install_windows, now, place.zone
+    )
+    return True, installing
+
+
+def decide(
+    rules: Rules, place: Place, now: datetime, *, install_window_alone: bool = True
+) -> Decision:
+    """The whole decision for one device."""
+    early = _not_running(rules, place, now)
+    if early is not None:
+        return early
+    gates = _gates(rules, place, install_window_alone)
+    if gates is None:
+        return Decision(offer=False, wait=Wait.NEVER_BOTH, until=rules.ends_at)
+    for after, windows, date_wait, window_wait in gates:
+        closed = None
+        if not _begun(after, now):
+            closed = date_wait
+        elif not is_open(windows, now, place.zone):
+            closed = window_wait
+        if closed is not None:
+            pairs = tuple((gate[0], gate[1]) for gate in gates)
+            opens = next_open(pairs, now, rules.ends_at, place.zone)
+            if opens is None:
+                return Decision(offer=False, wait=Wait.NO_TIME_LEFT, until=rules.ends_at)
+            return Decision(offer=False, wait=closed, until=opens)
+    if place.not_before is not None and now < place.not_before:
+        return Decision(offer=False, wait=Wait.RETRY, until=place.not_before)
+    phased, install = phase(rules, place, now)
+    pairs = tuple((gate[0], gate[1]) for gate in gates)
+    return Decision(
+        offer=True,
+        wait=Wait.CHECK_IN,
+        until=next_close(pairs, now, rules.ends_at, place.zone),
+        install=install,
+        phased=phased,
+    )
+
+
+_Gate = tuple[date | None, Windows, Wait, Wait]
+
+
+def _not_running(rules: Rules, place: Place, now: datetime) -> Decision | None:
+    if place.state not in (UpgradeState.ACCEPTED, UpgradeState.PENDING):
+        checks = place.state is UpgradeState.REQUESTED
+        return Decision(offer=False, wait=Wait.CHECKS if checks else Wait.DONE)
+    if rules.status is CampaignStatus.REQUEST_PENDING:
+        return Decision(offer=False, wait=Wait.CHECKS)
+    if rules.status is CampaignStatus.REQUEST_QUEUED:
+        return Decision(
+            offer=False, wait=Wait.START, until=max(now, start_of(rules.start_date))
+        )
+    if rules.status is not CampaignStatus.SCHEDULED or now >= rules.ends_at:
+        return Decision(offer=False, wait=Wait.OVER)
+    if place.busy:
+        return Decision(offer=False, wait=Wait.OTHER_ATTEMPT)
+    if not place.pulls:
+        return Decision(offer=False, wait=Wait.NO_TRANSPORT, until=rules.ends_at)
+    return None
+
+
+def _gates(rules: Rules, place: Place, install_window_alone: bool) -> list[_Gate] | None:
+    """Which date and window rules the offer has to pass; None if they can never all be open."""
+    download: _Gate = (
+        rules.download_after,
+        rules.download_windows,
+        Wait.DOWNLOAD_DATE,
+        Wait.DOWNLOAD_WINDOW,
+    )
+    install: _Gate = (
+        rules.install_after,
+        rules.install_windows,
+        Wait.INSTALL_DATE,
+        Wait.INSTALL_WINDOW,
+    )
+    if place.two_phase:
+        return [download]
+    # It installs right after the download, so both have to be allowed.
+    if overlap(rules.download_windows, rules.install_windows):
+        return [download, install]
+    if not install_window_alone:
+        return None
+    return [(rules.download_after, (), Wait.DOWNLOAD_DATE, Wait.DOWNLOAD_WINDOW), install]
+
+
+def _begun(day: date | None, now: datetime) -> bool:
+    return day is None or now >= start_of(day)
+
+
+def poll_interval(
+    normal_s: int, now: datetime, opens_at: datetime | None, minimum_s: int
+) -> int:
+    """Seconds to the next check-in of a device that may be offered something at ``opens_at``.
+
+    About three check-ins fall before the window opens; never below ``minimum_s``, never above the
+    normal interval. What is due already waits for nothing but the device, so its interval is normal.
+    """
+    if opens_at is None or opens_at <= now:
+        return normal_s
+    third = (opens_at - now) / timedelta(seconds=3)
+    return max(min(normal_s, int(third)), min(minimum_s, normal_s))

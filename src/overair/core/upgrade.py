@@ -1,0 +1,120 @@
+"""One device's way through one campaign, as a total table.
+
+A *device upgrade* outlives its attempts: a failed attempt leaves it PENDING while another may
+follow. Its state is what reports, counters and callbacks speak of; the reason says more. Success is
+the one thing that is never too late: a device that shows the new version after the campaign ended,
+or was stopped, has succeeded (``lifecycle.md`` 4.2, ``http-ddi.md`` 6).
+
+Not here: single attempts (``core/attempt.py``), published words (``core/words.py``).
+"""
+
+from enum import StrEnum
+from typing import Final, Literal
+
+
+class UpgradeState(StrEnum):
+    """Where a device is in a campaign."""
+
+    REQUESTED = "requested"  # not checked yet
+    REJECTED = "rejected"
+    ACCEPTED = "accepted"  # passed the checks; nothing was offered yet
+    PENDING = "pending"  # offered at least once, and may still succeed
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"  # stopped before the campaign's start
+    ABORTED = "aborted"  # stopped after it
+
+
+class UpgradeEvent(StrEnum):
+    """What can happen to it."""
+
+    ACCEPT = "accept"
+    REJECT = "reject"
+    OFFER = "offer"
+    PROGRESS = "progress"  # a new reason, no new state: downloaded, or an attempt failed
+    SUCCEED = "succeed"
+    EXHAUST = "exhaust"  # an attempt failed and no further one can come
+    END = "end"  # the campaign ended
+    CANCEL = "cancel"  # the campaign was cancelled, or the device left it, before the start
+    ABORT = "abort"  # the campaign was stopped after its start
+
+
+class Reason(StrEnum):
+    """Why a device is where it is. The published texts are in ``core/words.py``."""
+
+    NONE = ""
+    CHECKED = "checked"
+    # Rejections, in the order of the checks (lifecycle.md 2.3).
+    INVALID_IMEI = "invalid_imei"
+    NOT_FOUND = "not_found"
+    UNKNOWN_TYPE = "unknown_type"
+    NOT_ELIGIBLE = "not_eligible"
+    NOT_ACTIVE = "not_active"
+    IN_CAMPAIGN = "in_campaign"
+    MAKE_MODEL = "make_model"
+    VERSION = "version"
+    NO_LICENSE = "no_license"
+    INTERNAL = "internal"
+    # While an upgrade is under way, and how it failed.
+    NO_REPORT = "no_report"
+    DOWNLOAD_FAILED = "download_failed"
+    NOT_INSTALLED_YET = "not_installed_yet"
+    INSTALL_FAILED = "install_failed"
+    UNKNOWN_ERROR = "unknown_error"
+    OTHER = "other"
+    # Ends.
+    SUCCESS = "success"
+    BY_USER = "by_user"
+    LICENSE_REMOVED = "license_removed"
+
+
+IGNORE: Final = "ignore"
+Ignored = Literal["ignore"]
+
+_S = UpgradeState
+_E = UpgradeEvent
+
+TABLE: Final[dict[tuple[UpgradeState, UpgradeEvent], UpgradeState | Ignored]] = {
+    (_S.REQUESTED, _E.ACCEPT): _S.ACCEPTED,
+    (_S.REQUESTED, _E.REJECT): _S.REJECTED,
+    (_S.REQUESTED, _E.OFFER): IGNORE,
+    (_S.REQUESTED, _E.PROGRESS): IGNORE,
+    (_S.REQUESTED, _E.SUCCEED): IGNORE,
+    (_S.REQUESTED, _E.EXHAUST): IGNORE,
+    (_S.REQUESTED, _E.END): _S.FAILED,
+    (_S.REQUESTED, _E.CANCEL): _S.CANCELLED,
+    (_S.REQUESTED, _E.ABORT): _S.ABORTED,
+    **{(_S.REJECTED, event): IGNORE for event in _E},
+    (_S.ACCEPTED, _E.ACCEPT): IGNORE,
+    (_S.ACCEPTED, _E.REJECT): _S.REJECTED,
+    (_S.ACCEPTED, _E.OFFER): _S.PENDING,
+    (_S.ACCEPTED, _E.PROGRESS): IGNORE,
+    (_S.ACCEPTED, _E.SUCCEED): IGNORE,  # nothing was offered that could have succeeded
+    (_S.ACCEPTED, _E.EXHAUST): IGNORE,
+    (_S.ACCEPTED, _E.END): _S.FAILED,
+    (_S.ACCEPTED, _E.CANCEL): _S.CANCELLED,
+    (_S.ACCEPTED, _E.ABORT): _S.ABORTED,
+    (_S.PENDING, _E.ACCEPT): IGNORE,
+    (_S.PENDING, _E.REJECT): IGNORE,
+    (_S.PENDING, _E.OFFER): _S.PENDING,
+    (_S.PENDING, _E.PROGRESS): _S.PENDING,
+    (_S.PENDING, _E.SUCCEED): _S.SUCCEEDED,
+    (_S.PENDING, _E.EXHAUST): _S.FAILED,
+    (_S.PENDING, _E.END): _S.FAILED,
+    (_S.PENDING, _E.CANCEL): _S.CANCELLED,
+    (_S.PENDING, _E.ABORT): _S.ABORTED,
+    **{(_S.SUCCEEDED, event): IGNORE for event in _E},
+    **{
+        (late, event): _S.SUCCEEDED if event is _E.SUCCEED else IGNORE
+        for late in (_S.FAILED, _S.CANCELLED, _S.ABORTED)
+        for event in _E
+    },
+}
+
+FINAL: Final = frozenset({_S.REJECTED, _S.SUCCEEDED, _S.FAILED, _S.CANCELLED, _S.ABORTED})
+OPEN: Final = frozenset(_S) - FINAL
+
+
+def after(state: UpgradeState, event: UpgradeEvent) -> UpgradeState | Ignored:
+    """The state that ``event`` leads to, or IGNORE."""
+    return TABLE[state, event]

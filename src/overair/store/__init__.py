@@ -1,0 +1,22 @@
+"""Every SQL statement, and the two databases that run them."""
+
+from pathlib import Path
+
+from overair.clock import Clock
+from overair.store.database import Database, StoreError, Tx
+from overair.store.postgres import PostgresDatabase
+from overair.store.sqlite import SqliteDatabase
+
+__all__ = ["Database", "StoreError", "Tx", "open_database"]
+
+
+def open_database(url: str, clock: Clock) -> Database:
+    """The database at ``sqlite:///path`` or ``postgresql://…``; ``start`` it before use.
+
+    Raises ValueError for any other address.
+    """
+    if url.startswith("sqlite:///"):
+        return SqliteDatabase(Path(url.removeprefix("sqlite:///")), clock)
+    if url.startswith(("postgresql://", "postgres://")):
+        return PostgresDatabase(url, clock)
+    raise ValueError("a database is sqlite:///path/of/file or postgresql://user@host/name")
