@@ -1,0 +1,1 @@
+"""Specifications as code: bytes and values in, events and bytes out. Standard library only."""

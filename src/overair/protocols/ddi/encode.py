@@ -1,0 +1,185 @@
+"""Answers to devices (http-ddi 5).
+
+The poll answer is put together from pieces: it is the hot path, and a general JSON encoder takes five
+times as long. Everything else goes through ``json``. All texts are escaped, wherever they come from:
+a base URL may have been built from a Host header.
+
+The order of members is the specification's. Links are absolute and built here, so that their forms,
+which clients take apart (5.1, 5.3, 6), are in one place.
+
+Not in here: what to link when (the engine decides), public base URLs, the artifact bytes.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
+from json.encoder import encode_basestring_ascii as _quoted
+from typing import Any
+from urllib.parse import quote
+
+from overair.protocols.ddi.route import MD5SUM
+from overair.protocols.ddi.values import Artifact, Deployment, Handling, MaintenanceWindow
+
+CONTENT_TYPE = "application/hal+json"
+ERROR_CONTENT_TYPE = "application/json"
+
+_SHORTEST_SLEEP_S = 1
+_LONGEST_SLEEP_S = 24 * 3600 - 1
+
+
+def format_sleep(seconds: float) -> str:
+    """Write a poll interval as HH:MM:SS, within 00:00:01 to 23:59:59.
+
+    Any other form, also 24:00:00, makes SWUpdate give up the whole poll, every time (5.1).
+    """
+    whole = int(max(_SHORTEST_SLEEP_S, min(seconds, _LONGEST_SLEEP_S)))
+    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+# --- addresses ---------------------------------------------------------------------------------
+
+
+def base_href(public_url: str, tenant: str, controller_id: str) -> str:
+    """The address of a device's base resource, below which everything else is."""
+    root = public_url.rstrip("/")
+    return f"{root}/{quote(tenant, safe='')}/controller/v1/{quote(controller_id, safe='')}"
+
+
+def deployment_href(base: str, action_id: int, tag: str) -> str:
+    """With ``?c=``: the Python client takes the id and the tag out by a pattern (5.1)."""
+    return f"{base}/deploymentBase/{action_id}?c={tag}"
+
+
+def cancel_href(base: str, action_id: int) -> str:
+    """Without a query: SWUpdate appends ``/feedback`` to it as it is (5.1)."""
+    return f"{base}/cancelAction/{action_id}"
+
+
+def config_data_href(base: str) -> str:
+    return f"{base}/configData"
+
+
+def installed_href(base: str, action_id: int) -> str:
+    return f"{base}/installedBase/{action_id}"
+
+
+def log_href(base: str) -> str:
+    return f"{base}/log"
+
+
+def artifact_href(base: str, module_id: int, file_name: str) -> str:
+    return f"{base}/softwaremodules/{module_id}/artifacts/{quote(file_name, safe='')}"
+
+
+def deployment_tag(
+    *, download: Handling, update: Handling, window: MaintenanceWindow | None, content: str
+) -> str:
+    """A short tag that changes whenever the content of a deployment does.
+
+    ``content`` names the files and their description, e.g. the artifact's sha256. The tag keeps
+    ``deploymentBase/{id}?c={tag}`` below 50 characters (5.1).
+    """
+    state = f"{download.value}|{update.value}|{window.value if window else ''}|{content}"
+    return blake2b(state.encode("utf-8", "replace"), digest_size=4).hexdigest()
+
+
+# --- answers -----------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=4096)
+def encode_idle(sleep: str) -> bytes:
+    """The answer to a poll when there is nothing to do; ``sleep`` comes from ``format_sleep``."""
+    return b'{"config":{"polling":{"sleep":"' + sleep.encode() + b'"}}}'
+
+
+def encode_base(sleep: str, links: Iterable[tuple[str, str]] = ()) -> bytes:
+    """The answer to a poll: relation and address of each link, in the order given."""
+    joined = ",".join([f'"{relation}":{{"href":{_quoted(href)}}}' for relation, href in links])
+    idle = encode_idle(sleep)
+    if not joined:
+        return idle
+    return idle[:-1] + b',"_links":{' + joined.encode() + b"}}"
+
+
+def etag(body: bytes) -> str:
+    """A strong entity tag over the body."""
+    return f'"{blake2b(body, digest_size=12).hexdigest()}"'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionHistory:
+    """A device's own feedback texts, newest first (5.3)."""
+
+    status: str
+    messages: Sequence[str]
+
+
+def encode_deployment(deployment: Deployment, history: ActionHistory | None = None) -> bytes:
+    """The deployment of an action, also for the last installation (5.3, 5.7)."""
+    content: dict[str, Any] = {
+        "download": deployment.download.value,
+        "update": deployment.update.value,
+    }
+    if deployment.maintenance_window is not None:
+        content["maintenanceWindow"] = deployment.maintenance_window.value
+    chunk: dict[str, Any] = {
+        "part": deployment.part,
+        "name": deployment.name,
+        "version": deployment.version,
+    }
+    if deployment.metadata:
+        chunk["metadata"] = [{"key": key, "value": value} for key, value in deployment.metadata]
+    chunk["artifacts"] = [_artifact(deployment.artifact)]
+    content["chunks"] = [chunk]
+    # The id is a string of digits: a number stops rauc-hawkbit-updater (5.3).
+    document: dict[str, Any] = {"id": str(deployment.action_id), "deployment": content}
+    if history is not None:
+        document["actionHistory"] = {"status": history.status, "messages": list(history.messages)}
+    return _encode(document)
+
+
+def encode_artifacts(artifacts: Iterable[Artifact]) -> bytes:
+    """The list of a software module's artifacts (5.4)."""
+    return _encode([_artifact(artifact) for artifact in artifacts])
+
+
+def encode_md5sum(md5: str, file_name: str) -> bytes:
+    """What md5sum prints: two spaces (5.4)."""
+    return f"{md5}  {file_name}\n".encode("utf-8", "replace")
+
+
+def encode_cancel(action_id: int) -> bytes:
+    """The cancellation of an action; both ids are the same (5.6)."""
+    return _encode({"id": str(action_id), "cancelAction": {"stopId": str(action_id)}})
+
+
+def encode_error(error_code: str, message: str) -> bytes:
+    """The error document: no client reads it, people do (4.6)."""
+    return _encode({"errorCode": error_code, "message": message})
+
+
+def _artifact(artifact: Artifact) -> dict[str, Any]:
+    download = {"href": artifact.href}
+    # A signed link carries a query; the name ends before it.
+    path, mark, query = artifact.href.partition("?")
+    md5sum = {"href": f"{path}{MD5SUM}{mark}{query}"}
+    return {
+        "filename": artifact.file_name,
+        "size": artifact.size_bytes,
+        # All three: sha1 is what SWUpdate and rauc-hawkbit-updater check, md5 the Python client,
+        # sha256 Zephyr, and some refuse an artifact without theirs (5.3).
+        "hashes": {"sha1": artifact.sha1, "md5": artifact.md5, "sha256": artifact.sha256},
+        # Both names for both: some clients know only one of them.
+        "_links": {
+            "download": download,
+            "download-http": download,
+            "md5sum": md5sum,
+            "md5sum-http": md5sum,
+        },
+    }
+
+
+def _encode(document: object) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode()
