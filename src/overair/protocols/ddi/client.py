@@ -240,16 +240,19 @@ def _chunk(chunk: object) -> Chunk:
     if not isinstance(chunk, dict):
         raise DdiAnswerError("chunks: not objects")
     artifacts = _member(chunk, "artifacts", list)
-    metadata = [
+    metadata = chunk.get("metadata") or []
+    if not isinstance(metadata, list):
+        raise DdiAnswerError(f"metadata: {metadata!r} is not a list")
+    pairs = [
         (str(entry["key"]), str(entry["value"]))
-        for entry in chunk.get("metadata") or []
+        for entry in metadata
         if isinstance(entry, dict) and "key" in entry and "value" in entry
     ]
     return Chunk(
         part=_text(chunk, "part"),
         name=_text(chunk, "name"),
         version=_text(chunk, "version"),
-        metadata=tuple(metadata),
+        metadata=tuple(pairs),
         downloads=tuple(_download(artifact) for artifact in artifacts),
     )
 
