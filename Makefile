@@ -1,0 +1,105 @@
+# `make help` lists the targets. Environments are made by scripts/setup when their requirements have
+# changed, from a machine with nothing but Python; a warm run costs nothing.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+BIN := .venv/bin
+# Test processes. Two cores are what CI has.
+WORKERS ?= 2
+# Further arguments for pytest, such as: make test PYTEST="-k campaign"
+PYTEST ?=
+# Further arguments for the demo and the benchmark, such as: make demo ARGS="--help"
+ARGS ?=
+
+RUNTIME := .venv/.runtime
+DEV := .venv/.dev
+BENCH := .venv/.bench
+GOOSEBIT := .venv-goosebit/.goosebit
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(RUNTIME): requirements/runtime.txt requirements/setup.txt pyproject.toml
+	@scripts/setup runtime
+$(DEV): requirements/dev.txt requirements/setup.txt pyproject.toml
+	@scripts/setup dev
+	@touch $(RUNTIME)
+$(BENCH): requirements/bench.txt requirements/setup.txt pyproject.toml
+	@scripts/setup bench
+$(GOOSEBIT): requirements/goosebit.txt requirements/setup.txt
+	@scripts/setup goosebit
+
+.PHONY: setup
+setup: $(RUNTIME) ## Make .venv with overair in it (.venv/bin/overair)
+
+.PHONY: demo
+demo: $(RUNTIME) ## Run a whole campaign over 200 simulated devices, then stay up
+	@$(BIN)/overair demo $(ARGS)
+
+.PHONY: tools
+tools:
+	@scripts/setup tools
+
+.PHONY: test
+test: $(DEV) tools ## Run every test, on SQLite and PostgreSQL
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile $(PYTEST)
+
+.PHONY: test-fast
+test-fast: $(DEV) ## Run the tests that take no longer than a few seconds
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m 'not slow and not swupdate' $(PYTEST)
+
+.PHONY: lint
+lint: $(DEV) ## Check style, banned calls and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+.PHONY: format
+format: $(DEV) ## Format the code, and mend what can be mended safely
+	$(BIN)/ruff check --fix --exit-zero --quiet .
+	$(BIN)/ruff format .
+
+.PHONY: types
+types: $(DEV) ## Check types (mypy --strict)
+	$(BIN)/mypy
+
+.PHONY: imports
+imports: $(DEV) ## Check that imports go down, room by room
+	$(BIN)/lint-imports --no-logo
+
+.PHONY: docs
+docs: $(DEV) ## Write the documents that are made from the code: settings, state diagrams
+	$(BIN)/python scripts/docs.py
+
+.PHONY: docs-check
+docs-check: $(DEV)
+	$(BIN)/python scripts/docs.py --check
+
+.PHONY: openapi
+openapi: $(DEV) ## Write openapi/ from the routes
+	$(BIN)/overair openapi --output openapi/overair.json
+
+.PHONY: bench
+bench: $(BENCH) $(GOOSEBIT) ## Measure polls and updates a second, beside goosebit
+	$(BIN)/python -m bench $(ARGS)
+
+.PHONY: crash
+crash: $(DEV) ## Kill the server 50 times during a campaign, and verify after each
+	$(BIN)/pytest -m crash $(PYTEST)
+
+.PHONY: fuzz
+fuzz: $(DEV) ## Run the property tests long: 5000 examples each
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -n $(WORKERS) -m 'not slow and not swupdate' tests/core tests/protocols tests/api $(PYTEST)
+
+.PHONY: pins
+pins: $(DEV) ## Write requirements/*.txt from *.in (UPGRADE=1 for the newest versions)
+	scripts/pins $(if $(UPGRADE),--upgrade)
+
+.PHONY: ci
+ci: ## Everything that must pass before a change lands, with the time each stage took
+	@scripts/stages lint types imports docs-check test
+
+.PHONY: clean
+clean: ## Remove the environments and what tools leave behind
+	rm -rf .venv .venv-goosebit build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache \
+		.pytest_cache .hypothesis .import_linter_cache demo-data src/*.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
