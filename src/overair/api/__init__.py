@@ -1,0 +1,1 @@
+"""The management API: published versions, their shapes and status words."""

@@ -1,0 +1,9 @@
+"""Every operation of the management API, in the order of its document."""
+
+from overair.api.auth import oauth_routes, session_routes
+from overair.api.routing import Route
+
+
+def published_routes() -> list[Route]:
+    """The operations of all versions."""
+    return [*oauth_routes, *session_routes]
