@@ -85,9 +85,9 @@ What the client does on the wire (each asserted in test_sdk_peer.py)
 * `disable_logging_for_devices(account, device_ids)`: a string is sent as it is; a list becomes
   `deviceIds[0]=…&deviceIds[1]=…` with the brackets percent-encoded.
 * Optional query arguments left at None are left out of the query.
-* Multipart: a file opened by path is sent with that **whole path** as its file name; a BytesIO has no name, and then
-  the file name is the part's name, "fileupload". The part's type is application/octet-stream unless
-  `FileWrapper(file, type)` is used.
+* Multipart: a file opened by path is sent with that **whole path** as its file name. A stream without a `name` (a bare
+  BytesIO) is an AttributeError before anything is sent; set `.name` on it. The part's type is
+  application/octet-stream unless `FileWrapper(file, type)` is used.
 * Dates in answers go through `dateutil.parser.parse(…).date()`: any common form is taken, and a full timestamp is cut to its date.
   DeviceLog.log_time and CheckInHistoryItem.time_completed are RFC 3339 only and raise ValueError on anything else; they
   come as `RFC3339DateTime`, whose `.datetime` is the value.

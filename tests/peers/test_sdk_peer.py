@@ -273,7 +273,7 @@ def test_log_times_are_strict(api: ScriptedApi, connection: Connection) -> None:
 
 
 def test_upload_names(api: ScriptedApi, connection: Connection, tmp_path: Path) -> None:
-    """A file opened by path is sent with its whole path as name; a buffer without a name with the part's name."""
+    """A file opened by path is sent with its whole path as its name, and a buffer with the name it was given."""
     api.answers[f"POST /api/fota/v2/files/{ACCOUNT}"] = (
         200,
         {"fileName": "configfile-Acme_X1_a.txt", "launchDate": "2026-01-02"},
@@ -289,8 +289,10 @@ def test_upload_names(api: ScriptedApi, connection: Connection, tmp_path: Path) 
     assert b'name="fileupload"; filename="' + str(path).encode() + b'"' in body
     assert b"Content-Type: application/octet-stream" in body
     assert b'name="localTargetPath"\r\n\r\n/etc/hello' in body
-    upload(ACCOUNT, io.BytesIO(b"hello"), "1.0", "Acme", "X1", "/etc/hello")
-    assert b'name="fileupload"; filename="fileupload"' in api.last[1]
+    buffer = io.BytesIO(b"hello")
+    buffer.name = "C:\\etc\\hello.txt"
+    upload(ACCOUNT, buffer, "1.0", "Acme", "X1", "/etc/hello")
+    assert b'name="fileupload"; filename="C:\\etc\\hello.txt"' in api.last[1]
 
 
 def test_files_list_is_an_object(api: ScriptedApi, connection: Connection) -> None:
