@@ -1,0 +1,88 @@
+"""A management API over a fresh database, with one application, two users and two accounts."""
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+
+import aiohttp
+import pytest
+
+from overair.api.gate import Gate
+from overair.api.published import published_routes
+from overair.api.routing import Api, Rooms
+from overair.api.wire import Formats
+from overair.clock import ManualClock
+from overair.config import Limits, Settings
+from overair.core.credentials import Cost, hash_secret
+from overair.engine import identity
+from overair.store import Database, Tx
+from tests.serving import serving
+
+KEY, SECRET = "key-1", "secret-1"
+USER, PASSWORD = "ada", "pass-word"
+OTHER_USER = "bob"
+ACCOUNT, OTHER_ACCOUNT, INACTIVE_ACCOUNT = (
+    "0000123456-00001",
+    "0000123456-00002",
+    "0000123456-00003",
+)
+FAST = Cost(log2_n=4, r=1, p=1)
+
+
+@dataclass
+class World:
+    """The API and its surroundings."""
+
+    rooms: Rooms
+    api: Api
+    clock: ManualClock
+
+    @property
+    def db(self) -> Database:
+        return self.rooms.db
+
+
+def populate(tx: Tx, clock: ManualClock) -> None:
+    """Accounts as an import would make them."""
+    for name in (ACCOUNT, OTHER_ACCOUNT, INACTIVE_ACCOUNT):
+        tx.execute(
+            "insert into account (name, active, created_at) values (?, ?, ?)",
+            (name, name != INACTIVE_ACCOUNT, 0),
+        )
+    stored = hash_secret(SECRET, b"s" * 16, FAST)
+    identity.put_application(tx, KEY, stored, True, clock.now())
+    identity.put_application(tx, "key-2", stored, True, clock.now())
+    identity.put_application(tx, "key-off", stored, False, clock.now())
+    stored = hash_secret(PASSWORD, b"p" * 16, FAST)
+    assert identity.put_user(tx, USER, stored, True, [ACCOUNT, INACTIVE_ACCOUNT]) == []
+    assert identity.put_user(tx, OTHER_USER, stored, True, [OTHER_ACCOUNT]) == []
+    assert identity.put_user(tx, "user-off", stored, False, [ACCOUNT]) == []
+
+
+@pytest.fixture
+def limits() -> Limits:
+    return Limits(request_body_bytes=1_000_000)
+
+
+@pytest.fixture
+def rooms(database: Database, clock: ManualClock, limits: Limits) -> Iterator[Rooms]:
+    settings = Settings(limits=limits)
+    formats = Formats.of(settings)
+    gate = Gate(db=database, clock=clock, formats=formats, cost=FAST)
+    yield Rooms(settings=settings, db=database, clock=clock, gate=gate, formats=formats)
+    gate.close()
+
+
+@pytest.fixture
+async def world(rooms: Rooms, clock: ManualClock) -> World:
+    await rooms.db.transact(populate, clock)
+    return World(rooms=rooms, api=Api(published_routes(), rooms), clock=clock)
+
+
+@pytest.fixture
+async def http(world: World) -> AsyncIterator[aiohttp.ClientSession]:
+    """A client of the served API."""
+    async with (
+        serving(world.api) as base,
+        aiohttp.ClientSession(base, timeout=aiohttp.ClientTimeout(total=20)) as session,
+    ):
+        yield session
