@@ -1,0 +1,371 @@
+"""`python -m bench`: one run, one table, one JSON file.
+
+The run takes the servers in turns (constant, polls, polls of the other server, and again), because the speed of a machine
+wanders and only figures taken side by side make a ratio. Of several rounds the median counts. What a bar asks for
+stands beside each figure; a missed bar is printed as missed and changes no exit status: only an error does.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from bench import goosebit, overair
+from bench.load import Order, Result
+from bench.process import Server, StartError
+
+PILOT = 20
+CONNECTIONS = 64
+IMAGE_BYTES = 16 * 1024
+LOAD_EXTRA_S = 120.0
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """How much to measure."""
+
+    devices: int
+    rounds: int
+    seconds: float
+    updates: int
+    fresh: int
+    fresh_seconds: float
+    with_goosebit: bool
+    with_overair: bool
+
+    @property
+    def reserved(self) -> int:
+        """Return how many devices are kept for updates; idle polls come from the others."""
+        return PILOT + self.updates
+
+
+class Sample(msgspec.Struct, kw_only=True):
+    """A result and what it cost the server."""
+
+    result: Result
+    cpu_us: float
+
+    @property
+    def rate(self) -> float:
+        """Return its requests (or updates) a second."""
+        return self.result.rate
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the table."""
+
+    what: str
+    value: str
+    bar: str = ""
+    met: bool | None = None
+
+
+class Findings(msgspec.Struct, kw_only=True):
+    """Everything measured."""
+
+    machine: dict[str, Any]
+    samples: dict[str, list[Sample]] = msgspec.field(default_factory=dict)
+    facts: dict[str, Any] = msgspec.field(default_factory=dict)
+    errors: list[str] = msgspec.field(default_factory=list)
+    rows: list[Row] = msgspec.field(default_factory=list)
+
+    def median(self, name: str) -> Sample | None:
+        """Return the sample with the median rate."""
+        samples = sorted(self.samples.get(name, []), key=lambda sample: sample.rate)
+        return samples[len(samples) // 2] if samples else None
+
+
+def main() -> int:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a smaller fleet and shorter rounds")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--devices", type=int, default=100_000)
+    parser.add_argument("--no-goosebit", action="store_true")
+    parser.add_argument("--no-overair", action="store_true")
+    parser.add_argument("--json", type=Path, default=Path("build/bench.json"))
+    given = parser.parse_args()
+    options = Options(
+        devices=20_000 if given.quick else given.devices,
+        rounds=1 if given.quick else given.rounds,
+        seconds=2.0 if given.quick else 5.0,
+        updates=2_000 if given.quick else 10_000,
+        fresh=6_000 if given.quick else 60_000,
+        fresh_seconds=3.0 if given.quick else 30.0,
+        with_goosebit=not given.no_goosebit,
+        with_overair=not given.no_overair,
+    )
+    console = Console()
+    findings = Findings(machine=_machine())
+    with tempfile.TemporaryDirectory(prefix="overair-bench-") as directory:
+        try:
+            _measure(options, Path(directory), findings, console)
+        except (overair.RunError, StartError, subprocess.SubprocessError) as error:
+            findings.errors.append(f"{type(error).__name__}: {error}")
+    findings.rows = list(_rows(options, findings))
+    given.json.parent.mkdir(parents=True, exist_ok=True)
+    given.json.write_bytes(msgspec.json.format(msgspec.json.encode(findings), indent=1))
+    _print(console, options, findings, given.json)
+    return 1 if findings.errors else 0
+
+
+def _measure(options: Options, directory: Path, findings: Findings, console: Console) -> None:
+    fleet = directory / "fleet.txt"
+    with fleet.open("w") as out:
+        for number in range(options.devices):
+            token = hashlib.sha256(b"bench device %d" % number).hexdigest()[:32]
+            out.write(f"{990013000000000 + number} {token}\n")
+    image = directory / "x1-02.swu"
+    image.write_bytes(hashlib.shake_256(b"bench image").digest(IMAGE_BYTES))
+    with contextlib.ExitStack() as stack:
+        ours = other = None
+        if options.with_overair:
+            if missing := overair.available():
+                raise overair.RunError(missing)
+            console.print(f"importing {options.devices:,} devices …")
+            findings.facts["import_s"] = overair.fill(directory / "overair", fleet, image)
+            ours = stack.enter_context(overair.running(directory / "overair"))
+        if options.with_goosebit:
+            if missing := goosebit.prepare_environment():
+                findings.errors.append(f"goosebit's environment could not be made: {missing}")
+            else:
+                other = stack.enter_context(
+                    goosebit.running(directory / "goosebit", fleet, image, options.reserved)
+                )
+        _polls(options, fleet, ours, other, findings, console)
+        if ours is not None:
+            _our_updates(options, directory, fleet, ours, findings, console)
+        if other is not None:
+            console.print("whole updates, goosebit …")
+            order = _order(options, "updates", other, fleet, goosebit.TENANT)
+            order.first, order.count, order.seconds = PILOT, options.updates, options.seconds * 2
+            sample = _run(order, other, findings, "goosebit updates")
+            counted, finished = goosebit.counted(directory / "goosebit")
+            findings.facts["goosebit_updates"] = {
+                "load generator": sample.result.done,
+                "its rollout counted": counted,
+                "its devices finished": finished,
+            }
+        if ours is not None and options.fresh:
+            console.print(f"{options.fresh:,} polls on fresh connections …")
+            order = _order(options, "fresh", ours, fleet, overair.TENANT)
+            order.count, order.seconds = options.fresh, options.fresh_seconds
+            _run(order, ours, findings, "fresh")
+        if ours is not None:
+            findings.facts["peak_mib"] = ours.peak_mib()
+            findings.facts["verify"] = overair.verify(directory / "overair")
+        if other is not None:
+            findings.facts["goosebit_peak_mib"] = other.peak_mib()
+
+
+def _polls(
+    options: Options,
+    fleet: Path,
+    ours: Server | None,
+    other: Server | None,
+    findings: Findings,
+    console: Console,
+) -> None:
+    for turn in range(options.rounds):
+        console.print(f"idle polls, round {turn + 1} of {options.rounds} …")
+        for server, tenant, kind, name in (
+            (ours, "", "constant", "constant"),
+            (ours, overair.TENANT, "polls", "polls"),
+            (other, goosebit.TENANT, "polls", "goosebit polls"),
+        ):
+            if server is not None:
+                order = _order(options, kind, server, fleet, tenant)
+                order.path, order.seed = "/healthz", turn + 1
+                _run(order, server, findings, name)
+
+
+def _our_updates(
+    options: Options,
+    directory: Path,
+    fleet: Path,
+    ours: Server,
+    findings: Findings,
+    console: Console,
+) -> None:
+    console.print("whole updates …")
+    with fleet.open() as lines:
+        reserved = [line[:15] for _, line in zip(range(options.reserved), lines, strict=False)]
+    api = overair.Api(ours.port)
+    for name, first, count in (("pilot", 0, PILOT), ("updates", PILOT, options.updates)):
+        campaign = api.start_campaign(reserved[first : first + count])
+        order = _order(options, "updates", ours, fleet, overair.TENANT)
+        order.first, order.count, order.seconds = first, count, 60.0
+        sample = _run(order, ours, findings, name)
+        outcome = api.outcome(campaign)
+        findings.facts[f"{name}_report"] = dict(outcome)
+        if outcome["UpgradeSuccess"] != sample.result.done:
+            findings.errors.append(
+                f"{name}: {sample.result.done} devices were updated, the report says {dict(outcome)}"
+            )
+    if complaint := overair.verify(directory / "overair"):
+        findings.errors.append(complaint)
+
+
+def _order(options: Options, kind: str, server: Server, fleet: Path, tenant: str) -> Order:
+    return Order(
+        kind=kind,
+        port=server.port,
+        tenant=tenant,
+        devices=str(fleet),
+        connections=CONNECTIONS,
+        seconds=options.seconds,
+        first=options.reserved,
+    )
+
+
+def _run(order: Order, server: Server, findings: Findings, name: str) -> Sample:
+    before = server.cpu_s()
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.load"],
+        cwd=goosebit.ROOT,
+        input=msgspec.json.encode(order),
+        capture_output=True,
+        timeout=order.seconds + LOAD_EXTRA_S,
+    )
+    spent = server.cpu_s() - before
+    if done.returncode != 0:
+        raise overair.RunError(f"load ({name}): {done.stderr.decode()[-800:]}")
+    result = msgspec.json.decode(done.stdout, type=Result)
+    sample = Sample(result=result, cpu_us=spent / max(1, result.done) * 1e6)
+    findings.samples.setdefault(name, []).append(sample)
+    if result.errors:
+        findings.errors.append(f"{name}: {result.errors} errors, first: {result.first_error}")
+    return sample
+
+
+def _rows(options: Options, findings: Findings) -> Iterator[Row]:
+    polls, constant = findings.median("polls"), findings.median("constant")
+    theirs, whole = findings.median("goosebit polls"), findings.median("updates")
+    their_whole, new = findings.median("goosebit updates"), findings.median("fresh")
+    if polls is not None:
+        yield Row(
+            what=f"idle polls, {CONNECTIONS} connections",
+            value=f"{polls.rate:,.0f}/s",
+            bar="≥ 10,000/s",
+            met=polls.rate >= 10_000,
+        )
+        result = polls.result
+        yield Row(
+            what="  latency p50 / p99 / worst",
+            value=f"{result.p50_ms:.1f} / {result.p99_ms:.1f} / {result.worst_ms:.0f} ms",
+            bar="p99 < 25 ms",
+            met=result.p99_ms < 25,
+        )
+        yield Row(what="  CPU a poll", value=f"{polls.cpu_us:.0f} µs")
+    if constant is not None:
+        yield Row(
+            what="constant answer (/healthz)",
+            value=f"{constant.rate:,.0f}/s, {constant.cpu_us:.0f} µs",
+        )
+    if polls is not None and constant is not None:
+        factor = _ratio(findings, "constant", "polls")
+        yield Row(what="  constant to poll", value=f"{factor:.2f}", bar="≤ 2", met=factor <= 2)
+    if theirs is not None:
+        yield Row(
+            what="goosebit, idle polls",
+            value=f"{theirs.rate:,.0f}/s, p99 {theirs.result.p99_ms:.0f} ms, {theirs.cpu_us:,.0f} µs",
+        )
+    if polls is not None and theirs is not None:
+        factor = _ratio(findings, "polls", "goosebit polls")
+        yield Row(what="  ours to goosebit's", value=f"{factor:.1f}", bar="≥ 50", met=factor >= 50)
+    if whole is not None:
+        yield Row(
+            what=f"whole updates ({IMAGE_BYTES // 1024} KiB)",
+            value=f"{whole.rate:,.0f}/s",
+            bar="≥ 1,000/s",
+            met=whole.rate >= 1_000,
+        )
+        yield Row(
+            what="  CPU an update (5 requests)",
+            value=f"{whole.cpu_us:,.0f} µs, p99 {whole.result.p99_ms:.0f} ms",
+        )
+        report = findings.facts.get("updates_report", {})
+        exact = report == {"UpgradeSuccess": whole.result.done} and not findings.facts.get("verify")
+        yield Row(
+            what="  updated / report says / verify",
+            value=f"{whole.result.done:,} / {report.get('UpgradeSuccess', 0):,} / {findings.facts.get('verify') or 'clean'}",
+            bar="exact",
+            met=exact,
+        )
+    if their_whole is not None:
+        facts = findings.facts.get("goosebit_updates", {})
+        yield Row(
+            what="goosebit, whole updates",
+            value=f"{their_whole.rate:,.0f}/s, {their_whole.cpu_us:,.0f} µs; {facts.get('load generator')} done, counted {facts.get('its rollout counted')}",
+        )
+    if whole is not None and their_whole is not None and their_whole.rate:
+        factor = whole.rate / their_whole.rate
+        yield Row(what="  ours to goosebit's", value=f"{factor:.1f}", bar="≥ 50", met=factor >= 50)
+    if new is not None:
+        result = new.result
+        late = result.seconds <= options.fresh_seconds + 1
+        yield Row(
+            what=f"{options.fresh:,} polls on fresh connections",
+            value=f"{result.seconds:.1f} s, {result.errors} errors",
+            bar=f"{options.fresh_seconds:.0f} s, none",
+            met=late and not result.errors and result.done == options.fresh,
+        )
+        yield Row(
+            what="  latency p50 / p99 / worst",
+            value=f"{result.p50_ms:.1f} / {result.p99_ms:.1f} / {result.worst_ms:.0f} ms",
+            bar="worst < 1 s",
+            met=result.worst_ms < 1000,
+        )
+        yield Row(what="  CPU a poll", value=f"{new.cpu_us:.0f} µs")
+    if "peak_mib" in findings.facts:
+        peak = findings.facts["peak_mib"]
+        yield Row(what="memory, peak", value=f"{peak:.0f} MiB", bar="< 200 MiB", met=peak < 200)
+    if "import_s" in findings.facts:
+        seconds = findings.facts["import_s"]
+        yield Row(
+            what=f"import of {options.devices:,} devices",
+            value=f"{seconds:.1f} s, {options.devices / seconds:,.0f}/s",
+        )
+
+
+def _ratio(findings: Findings, above: str, below: str) -> float:
+    """Return the median of the ratios of each round, since only the figures of one round belong together."""
+    pairs = zip(findings.samples[above], findings.samples[below], strict=False)
+    return statistics.median(a.rate / b.rate if b.rate else float("inf") for a, b in pairs)
+
+
+def _print(console: Console, options: Options, findings: Findings, file: Path) -> None:
+    table = Table(title=f"one server process, SQLite, {options.devices:,} devices")
+    for column in ("what", "measured", "bar", ""):
+        table.add_column(column)
+    for row in findings.rows:
+        mark = {None: "", True: "[green]met[/]", False: "[red]missed[/]"}[row.met]
+        table.add_row(row.what, row.value, row.bar, mark)
+    console.print(table)
+    for error in findings.errors:
+        console.print(f"[red]error[/] {error}", highlight=False)
+    console.print(f"all figures: {file}")
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg(),
+        "kernel": platform.release(),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
