@@ -1,0 +1,147 @@
+"""Which devices a fleet has: read from a file, or made up.
+
+A file is CSV with a header line or NDJSON (one object a line; the name ends in .ndjson, .jsonl or
+.json). Members: ``controller_id`` (or ``imei``), ``token``, ``make``, ``model``, ``version``,
+``two_phase``; unknown ones are ignored, so an export with more columns will do.
+"""
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from string import ascii_letters, digits
+from typing import Any
+
+_TOKEN_CHARS = digits + ascii_letters
+_TRUE = ("1", "true", "yes")
+_FALSE = ("", "0", "false", "no")
+
+
+class RosterError(Exception):
+    """A fleet file that cannot be used; the text names the line and what is expected there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimDevice:
+    """One device as it leaves the factory. Without a token the fleet's gateway token is used."""
+
+    controller_id: str
+    token: str | None = None
+    make: str = "Acme"
+    model: str = "X1"
+    version: str = "01"
+    two_phase: bool = False
+
+
+def read_roster(path: Path) -> tuple[SimDevice, ...]:
+    """Read a fleet file."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RosterError(f"{path}: {error}") from None
+    rows = _objects(text) if path.suffix in (".ndjson", ".jsonl", ".json") else _records(text)
+    devices: dict[str, SimDevice] = {}
+    for line, row in rows:
+        device = _device(line, row)
+        if device.controller_id in devices:
+            raise RosterError(f"line {line}: {device.controller_id} is there twice")
+        devices[device.controller_id] = device
+    if not devices:
+        raise RosterError(f"{path}: there are no devices in it")
+    return tuple(devices.values())
+
+
+def generate_roster(
+    count: int,
+    *,
+    make: str = "Acme",
+    model: str = "X1",
+    version: str = "01",
+    two_phase: bool = False,
+    first: int = 1,
+    seed: int = 0,
+) -> tuple[SimDevice, ...]:
+    """Make up devices with IMEIs of the test range (type code 99) and tokens, the same each time."""
+    return tuple(
+        SimDevice(
+            controller_id=(imei := _imei(number)),
+            token=_token(seed, imei),
+            make=make,
+            model=model,
+            version=version,
+            two_phase=two_phase,
+        )
+        for number in range(first, first + count)
+    )
+
+
+def _imei(number: int) -> str:
+    body = f"99001390{number:06d}"
+    if len(body) != 14:
+        raise ValueError("serial numbers of made-up devices have at most six digits")
+    # Luhn over 14 digits (3GPP TS 23.003 annex B): every second digit doubled, from the right.
+    doubled = (int(digit) * (1 + index % 2) for index, digit in enumerate(body))
+    total = sum(value // 10 + value % 10 for value in doubled)
+    return f"{body}{-total % 10}"
+
+
+def _token(seed: int, imei: str) -> str:
+    dice = Random(hashlib.sha256(f"{seed}/{imei}/token".encode()).digest())
+    return "".join(dice.choices(_TOKEN_CHARS, k=32))
+
+
+def _records(text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
+    try:
+        for row in reader:
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise RosterError(f"line {reader.line_num}: {error}") from None
+
+
+def _objects(text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    for line, part in enumerate(text.splitlines(), 1):
+        if not part.strip():
+            continue
+        try:
+            row = json.loads(part)
+        except (ValueError, RecursionError) as error:
+            raise RosterError(f"line {line}: not JSON: {error}") from None
+        if not isinstance(row, dict):
+            raise RosterError(f"line {line}: not a JSON object")
+        yield line, row
+
+
+def _device(line: int, row: Mapping[str, Any]) -> SimDevice:
+    def text(name: str, default: str) -> str:
+        value = row.get(name)
+        if value is not None and not isinstance(value, str):
+            raise RosterError(f"line {line}: {name} is not a text")
+        return (value or "").strip() or default
+
+    controller_id = text("controller_id", "") or text("imei", "")
+    if not controller_id:
+        raise RosterError(f"line {line}: controller_id (or imei) is missing")
+    token = text("token", "")
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        raise RosterError(f"line {line}: token has other than printable characters")
+    return SimDevice(
+        controller_id=controller_id,
+        token=token or None,
+        make=text("make", "Acme"),
+        model=text("model", "X1"),
+        version=text("version", "01"),
+        two_phase=_flag(line, row.get("two_phase")),
+    )
+
+
+def _flag(line: int, value: object) -> bool:
+    word = str(value).strip().lower() if value is not None else ""
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    raise RosterError(f"line {line}: two_phase is {value!r}, not true or false")
