@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from enum import StrEnum
 
+from overair.core.attempt import LINKED, AttemptState
 from overair.core.campaign import CampaignStatus
 from overair.core.upgrade import UpgradeState
 from overair.core.window import Windows, end_of, is_open, next_close, next_open, overlap, start_of
@@ -186,5 +187,51 @@ def poll_interval(
     """
     if opens_at is None or opens_at <= now:
         return normal_s
-    third = (opens_at - now) / timedelta(seconds=3)
-    return max(min(normal_s, int(third)), min(minimum_s, normal_s))
+    third = int((opens_at - now) / timedelta(seconds=3))
+    # In steps, because an answer that changes with every second has no use for an ETag.
+    step = max((step for step in _STEPS_S if step <= third), default=0)
+    return max(min(normal_s, step), min(minimum_s, normal_s))
+
+
+_STEPS_S = (30,) + tuple(
+    minute * 60 for minute in (1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 360, 720)
+)
+
+
+class Link(StrEnum):
+    """What a device that has an attempt is shown of it."""
+
+    NOTHING = "nothing"
+    DEPLOYMENT = "deployment"
+    CANCEL = "cancel"
+
+
+def link(
+    state: AttemptState,
+    rules: Rules,
+    now: datetime,
+    *,
+    grace: timedelta,
+    downloaded: bool,
+    cancel_refused: bool,
+) -> Link:
+    """What the device is shown of an attempt that it has not answered, whatever the windows say.
+
+    The offer is sticky from *retrieved* on, because clients report success only while they are
+    still shown the deployment; it outlives the campaign's end by ``grace`` if the device has the
+    artifact (``http-ddi.md`` 6). The stop of a campaign is obeyed at once, also before the engine
+    has carried it to this attempt.
+    """
+    if state is AttemptState.CANCELLING:
+        return Link.CANCEL
+    if state not in LINKED:
+        return Link.NOTHING
+    if now >= rules.ends_at + (grace if downloaded else timedelta()):
+        return Link.NOTHING
+    stopped = rules.status in (CampaignStatus.CANCELLED, CampaignStatus.ABORTED)
+    if stopped and not cancel_refused:
+        return Link.NOTHING
+    ended = rules.status in (CampaignStatus.ENDED, CampaignStatus.FAILED)
+    if ended and not downloaded:
+        return Link.NOTHING
+    return Link.DEPLOYMENT

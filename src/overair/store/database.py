@@ -63,6 +63,7 @@ class Tx(Protocol):
     """One open transaction: the only way to send SQL."""
 
     dialect: Dialect
+    slot: int  # which of a counter's rows this writer adds to (``store/tally.py``)
 
     def one(self, sql: str, params: Sequence[Any] = ()) -> Row | None:
         """The first row, or None."""
@@ -149,6 +150,7 @@ def marks(count: int) -> str:
 def for_update(tx: Tx) -> str:
     """The end of a SELECT whose rows this transaction is about to change.
 
-    PostgreSQL locks them; SQLite has one writer and needs nothing.
+    PostgreSQL locks them (not their keys, so that rows which refer to them can still be written);
+    SQLite has one writer and needs nothing.
     """
-    return " for update" if tx.dialect == "postgres" else ""
+    return " for no key update" if tx.dialect == "postgres" else ""

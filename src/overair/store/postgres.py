@@ -36,6 +36,7 @@ T = TypeVar("T")
 WRITERS = 4
 READERS = 4
 TRIES = 6
+SLOTS = 16  # rows to a counter, so that writers seldom wait for one another
 CONNECT_TIMEOUT_S = 10
 MIGRATION_LOCK = 0x6F76_6572  # "over": any number that all our processes share
 
@@ -51,8 +52,9 @@ class PostgresTx:
 
     dialect: Dialect = "postgres"
 
-    def __init__(self, connection: psycopg.Connection[Row]) -> None:
+    def __init__(self, connection: psycopg.Connection[Row], slot: int = 0) -> None:
         self.connection = connection
+        self.slot = slot
         self.hints: set[Hint] = set()
 
     def one(self, sql: str, params: Sequence[Any] = ()) -> Row | None:
@@ -181,6 +183,7 @@ class PostgresDatabase:
 
     def _work(self, jobs: queue.SimpleQueue[_Job | None], read_only: bool) -> None:
         assert self._loop is not None
+        slot = threading.get_ident() // 64 % SLOTS
         connection: psycopg.Connection[Row] | None = None
         while (job := jobs.get()) is not None:
             hints: set[Hint] = set()
@@ -190,7 +193,7 @@ class PostgresDatabase:
                 try:
                     if connection is None or connection.closed:
                         connection = self._connect(read_only=read_only)
-                    tx = PostgresTx(connection)
+                    tx = PostgresTx(connection, slot)
                     value = job.fn(tx)
                     committing = not read_only
                     connection.commit()

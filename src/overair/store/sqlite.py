@@ -44,6 +44,7 @@ class SqliteTx:
     """A transaction, or a reading connection, of SQLite."""
 
     dialect: Dialect = "sqlite"
+    slot = 0  # there is one writer
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection

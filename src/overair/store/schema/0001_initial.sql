@@ -240,8 +240,7 @@ create table campaign (
     due_at bigint,                              -- when the engine has to look at it next
     lease_owner text,
     lease_until bigint,
-    closing text,                               -- the event being carried to its devices, or null
-    cursor bigint not null default 0            -- how far the present sweep has come
+    closing text                                -- the event being carried to its devices, or null
 );
 create index campaign_due on campaign (due_at) where due_at is not null;
 create index campaign_account_status on campaign (account_id, api_version, status, id);

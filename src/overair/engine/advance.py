@@ -1,0 +1,355 @@
+"""The clock of the campaigns: claims what is due and carries it one step further.
+
+A step is one transaction over at most ``sweep_devices`` devices, so that devices' own reports come
+in between. Campaigns are claimed in batches under a lease; a process that dies gives them back by
+letting the lease end, and because each step does what the rows say is left to do, another may go on
+in the middle. Several processes may run this on one PostgreSQL.
+
+The order of a campaign's life (``lifecycle.md`` 4.1): carry out changes to its device list, check
+its devices, start it at its time, end it at its time or when every device succeeded, and carry the
+end to its devices.
+"""
+
+import asyncio
+import contextlib
+from datetime import datetime, timedelta
+
+import structlog
+
+from overair.clock import Clock
+from overair.config import Settings
+from overair.core.attempt import IGNORE as KEEP
+from overair.core.attempt import REFUSE as VOID
+from overair.core.attempt import AttemptEvent, AttemptState
+from overair.core.attempt import after as attempt_after
+from overair.core.campaign import BEFORE_START, CampaignEvent, CampaignStatus, after
+from overair.core.checks import Candidate, Wanted, check_device, is_imei
+from overair.core.ids import CampaignId
+from overair.core.licenses import license_needed
+from overair.core.upgrade import OPEN, Reason, UpgradeEvent, UpgradeState
+from overair.engine.notify import notify_campaign
+from overair.engine.schedule import begin_at
+from overair.engine.upgrades import Happening, apply_events
+from overair.store import attempts, campaigns, polls, subscriptions, tally, upgrades
+from overair.store.campaigns import Campaign, DeviceListChange
+from overair.store.database import Database, StoreError, Tx
+from overair.store.upgrades import Upgrade
+
+COMPLETION_CHECK = timedelta(seconds=60)  # finds an end that two reports at once both missed
+EXPIRY_BATCH = 200
+
+log = structlog.get_logger()
+
+
+def step(
+    tx: Tx, campaign_id: CampaignId, owner: str, settings: Settings, now: datetime
+) -> bool:
+    """Carry a claimed campaign one step further; whether there is more to do at once."""
+    if not campaigns.still_held(tx, campaign_id, owner, now):
+        return False
+    campaign = campaigns.by_id(tx, campaign_id, lock=True)
+    if campaign.closing is not None:
+        return _close(tx, campaign, settings, now)
+    if campaign.status in BEFORE_START:
+        return _prepare(tx, campaign, settings, now)
+    if campaign.status is CampaignStatus.SCHEDULED:
+        return _watch(tx, campaign, now)
+    campaigns.set_due(tx, campaign.id, None)
+    return False
+
+
+def _move(
+    tx: Tx,
+    campaign: Campaign,
+    event: CampaignEvent,
+    now: datetime,
+    *,
+    due_at: datetime | None,
+    closing: UpgradeEvent | None = None,
+    announce: bool = True,
+) -> Campaign:
+    status = CampaignStatus(after(campaign.status, event))
+    starts = status is CampaignStatus.SCHEDULED
+    over = status not in BEFORE_START and not starts
+    campaigns.set_status(
+        tx,
+        campaign.id,
+        campaign.status,
+        status,
+        due_at=due_at,
+        closing=closing,
+        started_at=now if starts else None,
+        ended_at=now if over else None,
+    )
+    moved = campaigns.by_id(tx, campaign.id)
+    if announce:
+        notify_campaign(tx, moved, now)
+    return moved
+
+
+# Before the start --------------------------------------------------------------------------------
+
+
+def _prepare(tx: Tx, campaign: Campaign, settings: Settings, now: datetime) -> bool:
+    change = campaigns.next_change(tx, campaign.id)
+    if change is not None:
+        _carry_out(tx, campaign, change, settings, now)
+        return True
+    waiting = upgrades.in_state(
+        tx, campaign.id, UpgradeState.REQUESTED, settings.limits.sweep_devices
+    )
+    if waiting:
+        _check(tx, campaign, waiting, settings, now)
+        return True
+    counts = tally.counts(tx, campaign.id)
+    if not counts:
+        _move(tx, campaign, CampaignEvent.EMPTIED, now, due_at=None)
+        return False
+    begin = begin_at(campaign, settings)
+    if not counts.keys() & (OPEN | {UpgradeState.SUCCEEDED}):
+        _move(tx, campaign, CampaignEvent.REJECTED, now, due_at=None)
+        return False
+    if campaign.status is CampaignStatus.REQUEST_PENDING:
+        # Who looks sees Queued only if there is something to wait for (lifecycle.md 4.1).
+        campaign = _move(
+            tx, campaign, CampaignEvent.ACCEPTED, now, due_at=begin, announce=now < begin
+        )
+    if now < begin:
+        campaigns.set_due(tx, campaign.id, begin)
+        return False
+    if now >= campaign.rules.ends_at:
+        _move(tx, campaign, CampaignEvent.ENDED, now, due_at=now, closing=UpgradeEvent.END)
+        return True
+    _move(tx, campaign, CampaignEvent.STARTED, now, due_at=_next_watch(campaign, now))
+    return False
+
+
+def _carry_out(
+    tx: Tx, campaign: Campaign, change: DeviceListChange, settings: Settings, now: datetime
+) -> None:
+    if change.type == "append":
+        added = upgrades.add(tx, campaign.id, change.imeis, now)
+        tally.move(tx, campaign.id, [(None, UpgradeState.REQUESTED)] * added)
+    else:
+        leaving = upgrades.lock(tx, upgrades.of_imeis(tx, campaign.id, change.imeis))
+        upgrades.free(tx, [(u.device_id, u.id) for u in leaving if u.device_id is not None])
+        upgrades.remove(tx, [u.id for u in leaving])
+        tally.move(tx, campaign.id, [(u.state, None) for u in leaving])
+    campaigns.end_change(tx, change)
+
+
+def _check(
+    tx: Tx, campaign: Campaign, waiting: list[Upgrade], settings: Settings, now: datetime
+) -> None:
+    """Check devices (``lifecycle.md`` 2.3); those that pass belong to this campaign from here."""
+    known = upgrades.devices_to_check(tx, campaign.account_id, [u.imei for u in waiting])
+    software = upgrades.software_of(tx, [device.id for device in known.values()])
+    subscription = subscriptions.get(tx, campaign.account_id)
+    wanted = Wanted(
+        make=campaign.make,
+        model=campaign.model,
+        protocol=campaign.protocol,
+        from_version=campaign.from_version if campaign.kind == "software" else None,
+        license_needed=subscription is not None and license_needed(subscription.purchase_type),
+    )
+    happenings: list[Happening] = []
+    passed = []
+    for upgrade in waiting:
+        device = known.get(upgrade.imei)
+        if not is_imei(upgrade.imei, check_digit=settings.check_imei_digit):
+            reason = Reason.INVALID_IMEI
+        elif device is None:
+            reason = Reason.NOT_FOUND
+        else:
+            reason = check_device(
+                Candidate(
+                    make=device.make,
+                    model=device.model,
+                    protocol=device.protocol,
+                    version=device.version,
+                    software=frozenset(software.get(device.id, ())),
+                    eligible=device.eligible,
+                    status=device.status,
+                    in_campaign=device.open_upgrade_id is not None,
+                    licensed=device.licensed,
+                ),
+                wanted,
+            )
+        accepted = reason is Reason.CHECKED
+        if accepted and device is not None:
+            passed.append((device.id, upgrade.id))
+        happenings.append(
+            Happening(
+                upgrade=upgrade,
+                event=UpgradeEvent.ACCEPT if accepted else UpgradeEvent.REJECT,
+                reason=reason,
+                device_id=None if device is None else device.id,
+            )
+        )
+    upgrades.occupy(tx, passed)
+    apply_events(tx, campaign, happenings, settings.limits, now)
+
+
+# While it runs -----------------------------------------------------------------------------------
+
+
+def _next_watch(campaign: Campaign, now: datetime) -> datetime:
+    return min(campaign.rules.ends_at, now + COMPLETION_CHECK)
+
+
+def _watch(tx: Tx, campaign: Campaign, now: datetime) -> bool:
+    counts = tally.counts(tx, campaign.id)
+    succeeded = not counts.keys() & (OPEN | {UpgradeState.FAILED})
+    if now >= campaign.rules.ends_at or succeeded:
+        _move(tx, campaign, CampaignEvent.ENDED, now, due_at=now, closing=UpgradeEvent.END)
+        return True
+    campaigns.set_due(tx, campaign.id, _next_watch(campaign, now))
+    return False
+
+
+# Carrying its end to its devices -----------------------------------------------------------------
+
+
+def _close(tx: Tx, campaign: Campaign, settings: Settings, now: datetime) -> bool:
+    assert campaign.closing is not None
+    event = UpgradeEvent(campaign.closing)
+    some = upgrades.lock(
+        tx, upgrades.still_open(tx, campaign.id, settings.limits.sweep_devices)
+    )
+    some = [upgrade for upgrade in some if upgrade.state in OPEN]
+    if not some:
+        campaigns.end_closing(tx, campaign.id)
+        return False
+    for attempt in attempts.open_of_devices(tx, [upgrade.id for upgrade in some]).values():
+        if event is UpgradeEvent.END:
+            _let_go(tx, attempt, campaign, settings, now)
+        else:
+            _call_off(tx, attempt, campaign, now)
+    apply_events(
+        tx,
+        campaign,
+        [Happening(upgrade=u, event=event, reason=_last_reason(u, event)) for u in some],
+        settings.limits,
+        now,
+    )
+    return True
+
+
+def _last_reason(upgrade: Upgrade, event: UpgradeEvent) -> Reason:
+    if event is not UpgradeEvent.END:
+        return Reason.BY_USER
+    # It was never offered anything, so it never said anything (lifecycle.md 4.4).
+    return upgrade.reason if upgrade.state is UpgradeState.PENDING else Reason.NO_REPORT
+
+
+def _let_go(
+    tx: Tx, attempt: attempts.Attempt, campaign: Campaign, settings: Settings, now: datetime
+) -> None:
+    """The campaign ended: an attempt expires, at once or, with the artifact there, after a grace."""
+    if attempt.downloaded_at is not None and attempt.state is not AttemptState.CANCELLING:
+        grace = timedelta(seconds=settings.grace_s)
+        attempts.set_due(tx, attempt.id, campaign.rules.ends_at + grace)
+        return
+    attempts.move(
+        tx, attempt, AttemptState(attempt_after(attempt.state, AttemptEvent.EXPIRE)), now
+    )
+    attempts.release_device(tx, attempt)
+
+
+def _call_off(tx: Tx, attempt: attempts.Attempt, campaign: Campaign, now: datetime) -> None:
+    """The campaign was stopped: an attempt the device has seen waits for its answer."""
+    state = attempt_after(attempt.state, AttemptEvent.CANCEL)
+    if state in (KEEP, VOID):
+        return
+    waits = state is AttemptState.CANCELLING
+    attempts.move(
+        tx,
+        attempt,
+        AttemptState(state),
+        now,
+        due_at=campaign.rules.ends_at if waits else None,
+    )
+    if not waits:
+        attempts.release_device(tx, attempt)
+
+
+def expire(tx: Tx, settings: Settings, now: datetime) -> int:
+    """End attempts whose time is over; how many were looked at."""
+    due = attempts.due(tx, now, EXPIRY_BATCH)
+    for attempt_id in due:
+        seen = attempts.find(tx, attempt_id)
+        if seen is None:
+            continue
+        polls.get_device(tx, seen.device_id, lock=True)
+        attempt = attempts.find(tx, attempt_id, lock=True)
+        if attempt is None or attempt.due_at is None or attempt.due_at > now:
+            continue
+        campaign = campaigns.by_id(tx, attempt.campaign_id)
+        graced = campaign.rules.ends_at + timedelta(seconds=settings.grace_s)
+        if (
+            attempt.downloaded_at is not None
+            and attempt.state is not AttemptState.CANCELLING
+            and now < graced
+        ):
+            attempts.set_due(tx, attempt.id, graced)
+            continue
+        state = attempt_after(attempt.state, AttemptEvent.EXPIRE)
+        if state in (KEEP, VOID):
+            attempts.move(tx, attempt, attempt.state, now)
+            continue
+        attempts.move(tx, attempt, AttemptState(state), now)
+        attempts.release_device(tx, attempt)
+    return len(due)
+
+
+class Advance:
+    """The loop that does all of that, in one process."""
+
+    def __init__(self, db: Database, clock: Clock, settings: Settings, owner: str) -> None:
+        self._db = db
+        self._clock = clock
+        self._settings = settings
+        self._owner = owner
+        self._wake = asyncio.Event()
+        db.on_hint("advance", self._wake.set)
+
+    async def run(self) -> None:
+        """Work until cancelled. A database that is away is waited for."""
+        while True:
+            self._wake.clear()
+            try:
+                busy = await self.turn()
+            except StoreError as error:
+                log.error("the engine cannot work", error=str(error))
+                busy = False
+            if not busy:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), self._pause_s())
+
+    def _pause_s(self) -> float:
+        return self._settings.engine_interval_s / max(self._settings.time_rate, 1.0)
+
+    async def turn(self) -> bool:
+        """Claim what is due and carry it on as far as it goes now; whether there was anything."""
+        limits = self._settings.limits
+        now = self._clock.now()
+        lease = now + timedelta(seconds=self._settings.lease_s)
+        claimed = await self._db.transact(
+            campaigns.claim, self._owner, now, lease, limits.claim_campaigns
+        )
+        active = list(claimed)
+        # One step each in turn: a small campaign does not wait for a large one.
+        while active:
+            more = []
+            for campaign_id in active:
+                if await self._db.transact(
+                    step, campaign_id, self._owner, self._settings, self._clock.now()
+                ):
+                    more.append(campaign_id)
+            active = more
+            if self._clock.now() >= lease - timedelta(seconds=self._settings.lease_s / 2):
+                break  # claimed again at the next turn, with a fresh lease
+        if claimed:
+            await self._db.transact(campaigns.release, claimed, self._owner)
+        expired = await self._db.transact(expire, self._settings, self._clock.now())
+        return bool(active) or expired == EXPIRY_BATCH

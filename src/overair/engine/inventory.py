@@ -1,0 +1,71 @@
+"""A device says what it is (``http-ddi.md`` 5.2 and 8)."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from overair.core.ids import DeviceId
+from overair.store import inventory, polls
+from overair.store.database import Tx
+from overair.store.inventory import Identity
+
+# Names under which clients send what the device record has a place for.
+NAMES = {
+    "make": "make",
+    "model": "model",
+    "mdn": "mdn",
+    "version": "version",
+    "firmware": "version",
+    "fw_version": "version",
+    "sw_version": "version",
+}
+MAX_ATTRIBUTES = 100
+
+
+class TooManyAttributesError(Exception):
+    """The device would have more attributes than are kept for one."""
+
+
+def record_attributes(
+    tx: Tx,
+    device_id: DeviceId,
+    mode: str,
+    data: Mapping[str, str | None],
+    further_names: Mapping[str, str],
+    now: datetime,
+) -> None:
+    """Merge, replace or remove attributes, and fill the device record from them.
+
+    ``further_names`` maps an installation's own attribute names to ours. The IMEI is the device's
+    identity here and is never taken from it. Raises TooManyAttributesError.
+    """
+    polls.get_device(tx, device_id, lock=True)
+    present = inventory.attributes(tx, device_id)
+    if mode == "remove":
+        wanted = {name: value for name, value in present.items() if name not in data}
+    else:
+        wanted = {} if mode == "replace" else dict(present)
+        for name, value in data.items():
+            if value is None:
+                wanted.pop(name, None)
+            else:
+                wanted[name] = value
+    if len(wanted) > MAX_ATTRIBUTES:
+        raise TooManyAttributesError
+    inventory.drop_attributes(tx, device_id, sorted(present.keys() - wanted.keys()))
+    inventory.put_attributes(
+        tx, device_id, {n: v for n, v in wanted.items() if present.get(n) != v}
+    )
+    names = NAMES | {name.lower(): target for name, target in further_names.items()}
+    told: dict[str, str] = {}
+    for name, value in data.items():
+        target = names.get(name.lower())
+        if value and target is not None and mode != "remove":
+            told[target] = value
+    known = inventory.identity(tx, device_id)
+    new = Identity(
+        make=told.get("make", known.make),
+        model=told.get("model", known.model),
+        mdn=told.get("mdn", known.mdn),
+        version=told.get("version", known.version),
+    )
+    inventory.set_identity(tx, device_id, new, now)

@@ -1,0 +1,202 @@
+"""What a device said, and what we saw it do: the upgrade moves, in one transaction.
+
+``record`` takes one ``DeviceEvent`` and answers whether it was taken, is void (the action is closed)
+or names nothing of this device. What it takes is durable when the transaction is: an acknowledged
+report is never lost, and a repeated one changes nothing (``core/attempt.py``).
+
+Order of locks: device, attempt, upgrade. The campaign's row is only read: a hundred thousand
+devices report to one campaign.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from overair.config import Settings
+from overair.core import coverage
+from overair.core.attempt import IGNORE, REFUSE, AttemptEvent, AttemptState, after
+from overair.core.campaign import CampaignStatus
+from overair.core.ids import AttemptId, DeviceId
+from overair.core.upgrade import OPEN, Reason, UpgradeEvent
+from overair.engine.upgrades import Happening, apply_events
+from overair.store import attempts, campaigns, inventory, polls, tally, upgrades
+from overair.store.attempts import Attempt, Message
+from overair.store.campaigns import Campaign
+from overair.store.database import Tx
+from overair.store.upgrades import Upgrade
+
+
+class Taken(StrEnum):
+    """What became of a report."""
+
+    TAKEN = "taken"
+    GONE = "gone"  # the action is closed: nothing was changed
+    UNKNOWN = "unknown"  # no such action of this device
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceEvent:
+    """One thing that a device said or did in an attempt."""
+
+    device_id: DeviceId
+    attempt_id: AttemptId
+    event: AttemptEvent
+    message: Message | None = None
+
+
+def record(tx: Tx, event: DeviceEvent, settings: Settings, now: datetime) -> Taken:
+    """Advance the attempt, the upgrade and everything that follows."""
+    polls.get_device(tx, event.device_id, lock=True)
+    attempt = attempts.find(tx, event.attempt_id, lock=True)
+    if attempt is None or attempt.device_id != event.device_id:
+        return Taken.UNKNOWN
+    state = after(attempt.state, event.event)
+    if state == REFUSE:
+        return Taken.GONE
+    _keep(tx, attempt, event, settings, final=state != IGNORE)
+    if state == IGNORE:
+        return Taken.TAKEN
+    _move(tx, attempt, AttemptState(state), event.event, settings, now)
+    return Taken.TAKEN
+
+
+def _keep(
+    tx: Tx, attempt: Attempt, event: DeviceEvent, settings: Settings, *, final: bool
+) -> None:
+    """Keep the device's words, up to a limit that only an ending may pass."""
+    if event.message is None:
+        return
+    if attempt.feedback_count < settings.limits.feedback_per_attempt or final:
+        attempts.add_message(tx, attempt.id, event.message)
+
+
+def _move(
+    tx: Tx,
+    attempt: Attempt,
+    state: AttemptState,
+    event: AttemptEvent,
+    settings: Settings,
+    now: datetime,
+) -> None:
+    campaign = campaigns.by_id(tx, attempt.campaign_id)
+    attempts.move(
+        tx,
+        attempt,
+        state,
+        now,
+        due_at=_due(attempt, state, campaign, settings),
+        cancel_refused=event is AttemptEvent.CANCEL_REFUSE,
+    )
+    upgrade = upgrades.by_id(tx, attempt.upgrade_id, lock=True)
+    if state is AttemptState.FINISHED:
+        _succeed(tx, attempt, upgrade, campaign, settings, now)
+    elif state is AttemptState.FAILED:
+        _fail(tx, attempt, upgrade, campaign, event, settings, now)
+    elif state in (AttemptState.CANCELLED, AttemptState.EXPIRED):
+        attempts.release_device(tx, attempt)
+    elif state is AttemptState.DOWNLOADED:
+        happening = Happening(
+            upgrade=upgrade, event=UpgradeEvent.PROGRESS, reason=Reason.NOT_INSTALLED_YET
+        )
+        apply_events(tx, campaign, [happening], settings.limits, now)
+
+
+def _due(
+    attempt: Attempt, state: AttemptState, campaign: Campaign, settings: Settings
+) -> datetime | None:
+    """When an attempt in its new state is over by itself; the end of a campaign sets the others."""
+    if state in (AttemptState.FINISHED, AttemptState.FAILED):
+        return None
+    if state is AttemptState.DOWNLOADED and attempt.due_at is not None:
+        return campaign.rules.ends_at + timedelta(seconds=settings.grace_s)
+    return attempt.due_at
+
+
+def _succeed(
+    tx: Tx,
+    attempt: Attempt,
+    upgrade: Upgrade,
+    campaign: Campaign,
+    settings: Settings,
+    now: datetime,
+) -> None:
+    inventory.set_installed(
+        tx,
+        attempt.device_id,
+        attempt_id=attempt.id,
+        kind=campaign.kind,
+        name=campaign.package_name,
+        version=campaign.to_version,
+        now=now,
+    )
+    attempts.release_device(tx, attempt)
+    happening = Happening(upgrade=upgrade, event=UpgradeEvent.SUCCEED, reason=Reason.SUCCESS)
+    apply_events(tx, campaign, [happening], settings.limits, now)
+    if campaign.status is CampaignStatus.SCHEDULED and not OPEN & tally.counts(
+        tx, campaign.id
+    ).keys():
+        campaigns.hasten(tx, campaign.id, now)
+        tx.hint("advance")
+
+
+def _fail(
+    tx: Tx,
+    attempt: Attempt,
+    upgrade: Upgrade,
+    campaign: Campaign,
+    event: AttemptEvent,
+    settings: Settings,
+    now: datetime,
+) -> None:
+    attempts.release_device(tx, attempt)
+    if event is AttemptEvent.GIVE_UP:
+        reason = Reason.UNKNOWN_ERROR
+    elif attempt.downloaded_at is not None:
+        reason = Reason.INSTALL_FAILED
+    else:
+        reason = Reason.DOWNLOAD_FAILED
+    last = event is AttemptEvent.GIVE_UP or upgrade.attempts >= settings.limits.max_attempts
+    happening = Happening(
+        upgrade=upgrade,
+        event=UpgradeEvent.EXHAUST if last else UpgradeEvent.PROGRESS,
+        reason=reason,
+    )
+    if not last:
+        upgrades.hold_back(tx, upgrade.id, now + timedelta(seconds=settings.retry_delay_s))
+    apply_events(tx, campaign, [happening], settings.limits, now)
+
+
+def note_bytes(
+    tx: Tx,
+    device_id: DeviceId,
+    attempt_id: AttemptId,
+    sent: tuple[tuple[int, int], ...],
+    size_bytes: int,
+    settings: Settings,
+    now: datetime,
+) -> None:
+    """Bytes [start, end) of the artifact were sent to the device for this attempt.
+
+    A complete download makes the attempt *downloaded*; the one too many fails it (the loop guard,
+    ``http-ddi.md`` 6).
+    """
+    polls.get_device(tx, device_id, lock=True)
+    attempt = attempts.find(tx, attempt_id, lock=True)
+    if attempt is None or attempt.device_id != device_id:
+        return
+    covered = coverage.decode(attempt.coverage)
+    downloads = attempt.downloads
+    for start, end in sent:
+        covered = coverage.add(covered, start, end)
+        if coverage.covers(covered, size_bytes):
+            covered, downloads = (), downloads + 1
+    attempts.set_coverage(tx, attempt.id, coverage.encode(covered), downloads)
+    if downloads == attempt.downloads:
+        event = AttemptEvent.PROGRESS
+    elif downloads >= settings.limits.downloads_per_attempt:
+        event = AttemptEvent.GIVE_UP
+    else:
+        event = AttemptEvent.DOWNLOAD
+    record(
+        tx, DeviceEvent(device_id=device_id, attempt_id=attempt_id, event=event), settings, now
+    )

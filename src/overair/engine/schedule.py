@@ -1,0 +1,284 @@
+"""What the operator asks of campaigns: schedule, change, stop.
+
+Only the request as a whole is checked here, and refused with a row of the error catalogue
+(``lifecycle.md`` 2.2); the devices are checked afterwards, by ``engine/advance.py``, and a long list
+is not even expanded here: it is queued in pieces that the engine takes one by one, so that no
+transaction is as large as a campaign.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+
+from overair.config import Settings
+from overair.core.campaign import BEFORE_START, IGNORE, REFUSE, CampaignEvent, CampaignStatus, after
+from overair.core.errors import Refusal, RequestError
+from overair.core.ids import AccountId, CampaignId, PackageId, UpgradeId
+from overair.core.upgrade import Reason, UpgradeEvent, UpgradeState
+from overair.core.window import Window, end_of, start_of
+from overair.engine.notify import notify_campaign
+from overair.engine.upgrades import Happening, apply_events
+from overair.store import campaigns, packages, proofs, subscriptions, tally, upgrades
+from overair.store.campaigns import Campaign, Dates, NewCampaign
+from overair.store.database import Tx
+
+ON_DEMAND_DAYS = 7  # the length of an on-demand campaign (lifecycle.md 4.3)
+NOTICE = timedelta(hours=24)  # the least time that a running campaign is left with (4.6)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CampaignRequest:
+    """A campaign as it is asked for. ``end_date`` None: a week."""
+
+    uuid: str
+    account_id: AccountId
+    api_version: int
+    kind: str  # software, file
+    name: str
+    package_name: str
+    from_version: str | None  # None for files
+    to_version: str
+    protocol: str  # OMADM, LWM2M, HTTP
+    distribution_type: str  # as it will be shown
+    start_date: date
+    end_date: date | None
+    download_after: date | None
+    download_windows: tuple[Window, ...]
+    install_after: date | None
+    install_windows: tuple[Window, ...]
+    imeis: Sequence[str]
+
+
+def schedule_campaign(
+    tx: Tx, request: CampaignRequest, settings: Settings, now: datetime
+) -> Campaign:
+    """Take a campaign on, pending its device checks. Raises RequestError."""
+    if subscriptions.get(tx, request.account_id) is None:
+        raise RequestError(Refusal.NOT_SUBSCRIBED)
+    package_id = _package(tx, request)
+    dates = _dates(
+        Dates(
+            start_date=request.start_date,
+            end_date=request.end_date or request.start_date + timedelta(days=ON_DEMAND_DAYS),
+            download_after=request.download_after,
+            download_windows=request.download_windows,
+            install_after=request.install_after,
+            install_windows=request.install_windows,
+        ),
+        now,
+    )
+    imeis = list(dict.fromkeys(request.imeis))
+    _check_list(tx, request.account_id, package_id, len(imeis), settings, given=len(imeis))
+    campaign_id = campaigns.insert(
+        tx,
+        NewCampaign(
+            uuid=request.uuid,
+            account_id=request.account_id,
+            api_version=request.api_version,
+            kind=request.kind,
+            name=request.name,
+            package_id=package_id,
+            distribution_type=request.distribution_type,
+            start_date=dates.start_date,
+            end_date=dates.end_date,
+            download_after=dates.download_after,
+            download_windows=dates.download_windows,
+            install_after=dates.install_after,
+            install_windows=dates.install_windows,
+        ),
+        now,
+    )
+    size = settings.limits.sweep_devices
+    first, rest = imeis[:size], imeis[size:]
+    added = upgrades.add(tx, campaign_id, first, now)
+    tally.move(tx, campaign_id, [(None, UpgradeState.REQUESTED)] * added)
+    _queue_change(tx, campaign_id, request.uuid, "append", rest, size, now)
+    tx.hint("advance")
+    return campaigns.by_id(tx, campaign_id)
+
+
+def _package(tx: Tx, request: CampaignRequest) -> PackageId:
+    if request.kind == "file":
+        found = packages.find_file(
+            tx, request.account_id, request.package_name, request.to_version
+        )
+        if found is None or found.artifact_sha256 is None:
+            raise RequestError(Refusal.FILE_NOT_FOUND)
+    else:
+        found = packages.find_software(tx, request.account_id, request.package_name)
+        if found is None or found.artifact_sha256 is None:
+            raise RequestError(Refusal.SOFTWARE_NOT_FOUND)
+        if (request.from_version, request.to_version) != (found.from_version, found.to_version):
+            raise RequestError(Refusal.SOFTWARE_VERSIONS)
+    if found.protocol != request.protocol:
+        raise RequestError(Refusal.DISTRIBUTION_TYPE)
+    return found.id
+
+
+def _dates(dates: Dates, now: datetime) -> Dates:
+    """The dates of a campaign before its start, checked; an on-demand one is capped to a week."""
+    today = now.date()
+    if dates.start_date < today:
+        raise RequestError(Refusal.START_DATE)
+    if dates.end_date < dates.start_date:
+        raise RequestError(Refusal.END_BEFORE_START)
+    for day, refusal in (
+        (dates.download_after, Refusal.DOWNLOAD_AFTER_DATE),
+        (dates.install_after, Refusal.INSTALL_AFTER_DATE),
+    ):
+        if day is not None and day > dates.end_date:
+            raise RequestError(refusal)
+    if dates.start_date == today:
+        week = dates.start_date + timedelta(days=ON_DEMAND_DAYS)
+        return replace(dates, end_date=min(dates.end_date, week))
+    return dates
+
+
+def _check_list(
+    tx: Tx,
+    account_id: AccountId,
+    package_id: PackageId,
+    size: int,
+    settings: Settings,
+    *,
+    given: int,
+) -> None:
+    limits = settings.limits
+    if not given:
+        raise RequestError(Refusal.DEVICE_LIST_EMPTY)
+    if given > limits.request_devices:
+        raise RequestError(Refusal.DEVICE_LIST_TOO_LONG, limit=limits.request_devices)
+    if size > limits.pilot_devices:
+        proof = proofs.get(tx, account_id, package_id)
+        if proof is None or proof.proven_at is None:
+            raise RequestError(Refusal.PILOT_LIMIT, limit=limits.pilot_devices)
+
+
+def _queue_change(
+    tx: Tx,
+    campaign_id: CampaignId,
+    uuid: str,
+    type_: str,
+    imeis: Sequence[str],
+    size: int,
+    now: datetime,
+) -> None:
+    for number, start in enumerate(range(0, len(imeis), size)):
+        piece = imeis[start : start + size]
+        campaigns.add_change(tx, campaign_id, f"{uuid}.{number}", type_, piece, now)
+
+
+def change_devices(
+    tx: Tx,
+    campaign: Campaign,
+    type_: str,
+    imeis: Sequence[str],
+    request_id: str,
+    settings: Settings,
+    now: datetime,
+) -> None:
+    """Ask for devices to be added (``append``) or taken out (``remove``) before the start.
+
+    The work is done by the engine, in the order asked. Raises RequestError.
+    """
+    campaign = campaigns.by_id(tx, campaign.id, lock=True)
+    if campaign.status not in BEFORE_START:
+        raise RequestError(Refusal.NOT_MODIFIABLE)
+    wanted = list(dict.fromkeys(imeis))
+    size = 0
+    if type_ == "append" and len(wanted) <= settings.limits.request_devices:
+        present = {u.imei for u in upgrades.of_imeis(tx, campaign.id, wanted)}
+        waiting = campaigns.waiting_additions(tx, campaign.id)
+        inside = sum(tally.counts(tx, campaign.id).values())
+        size = inside + len((set(wanted) | waiting) - present)
+    _check_list(
+        tx, campaign.account_id, campaign.package_id, size, settings, given=len(wanted)
+    )
+    piece = settings.limits.sweep_devices
+    _queue_change(tx, campaign.id, request_id, type_, wanted, piece, now)
+    campaigns.set_due(tx, campaign.id, now)
+    tx.hint("advance")
+
+
+def change_dates(
+    tx: Tx, campaign: Campaign, dates: Dates, settings: Settings, now: datetime
+) -> Campaign:
+    """Replace dates and windows (``lifecycle.md`` 4.6). Raises RequestError."""
+    campaign = campaigns.by_id(tx, campaign.id, lock=True)
+    if campaign.status in BEFORE_START:
+        new = _dates(dates, now)
+    elif campaign.status is CampaignStatus.SCHEDULED and now < campaign.rules.ends_at:
+        new = _running_dates(campaign, dates, now)
+    else:
+        raise RequestError(Refusal.NOT_MODIFIABLE)
+    campaigns.set_dates(tx, campaign.id, new, now)
+    tx.hint("advance")
+    return campaigns.by_id(tx, campaign.id)
+
+
+def _running_dates(campaign: Campaign, dates: Dates, now: datetime) -> Dates:
+    if dates.start_date != campaign.start_date:
+        raise RequestError(Refusal.START_DATE)
+    if dates.end_date < dates.start_date:
+        raise RequestError(Refusal.END_BEFORE_START)
+    if dates.end_date != campaign.end_date and end_of(dates.end_date) < now + NOTICE:
+        raise RequestError(Refusal.END_TOO_SOON)
+    if dates.download_after != campaign.download_after:
+        raise RequestError(Refusal.DOWNLOAD_AFTER_DATE)
+    if dates.install_after != campaign.install_after:
+        raise RequestError(Refusal.INSTALL_AFTER_DATE)
+    for old, new in (
+        (campaign.download_windows, dates.download_windows),
+        (campaign.install_windows, dates.install_windows),
+    ):
+        if not set(old) <= set(new):
+            raise RequestError(Refusal.TIME_WINDOW_REMOVED)
+    return dates
+
+
+def stop_campaign(tx: Tx, campaign: Campaign, now: datetime) -> Campaign:
+    """Cancel before the start, abort after it; from this moment nothing is offered.
+
+    Raises RequestError if it is over.
+    """
+    campaign = campaigns.by_id(tx, campaign.id, lock=True)
+    if campaign.status is CampaignStatus.SCHEDULED and now >= campaign.rules.ends_at:
+        raise RequestError(Refusal.NOT_CANCELLABLE)
+    new = after(campaign.status, CampaignEvent.STOPPED)
+    if new in (REFUSE, IGNORE):
+        raise RequestError(Refusal.NOT_CANCELLABLE)
+    campaigns.drop_changes(tx, campaign.id)
+    closing = UpgradeEvent.CANCEL if new is CampaignStatus.CANCELLED else UpgradeEvent.ABORT
+    campaigns.set_status(
+        tx,
+        campaign.id,
+        campaign.status,
+        CampaignStatus(new),
+        due_at=now,
+        closing=closing,
+        ended_at=now,
+    )
+    stopped = campaigns.by_id(tx, campaign.id)
+    notify_campaign(tx, stopped, now)
+    tx.hint("advance")
+    return stopped
+
+
+def leave_campaign(
+    tx: Tx, upgrade_id: UpgradeId, reason: Reason, settings: Settings, now: datetime
+) -> None:
+    """Take one device out of a campaign in which nothing was offered to it yet."""
+    upgrade = upgrades.by_id(tx, upgrade_id, lock=True)
+    campaign = campaigns.by_id(tx, upgrade.campaign_id)
+    if upgrade.state not in (UpgradeState.REQUESTED, UpgradeState.ACCEPTED):
+        return
+    happening = Happening(upgrade=upgrade, event=UpgradeEvent.CANCEL, reason=reason)
+    apply_events(tx, campaign, [happening], settings.limits, now)
+    campaigns.hasten(tx, campaign.id, now)
+    tx.hint("advance")
+
+
+def begin_at(campaign: Campaign, settings: Settings) -> datetime:
+    """When it starts: 00:00 of its start date, or on demand (``lifecycle.md`` 4.1, 4.3)."""
+    on_demand = campaign.created_at + timedelta(seconds=settings.on_demand_delay_s)
+    return max(start_of(campaign.start_date), on_demand)

@@ -1,0 +1,253 @@
+"""Attempts: one row for each try of a device, its messages, and what a device is told of it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from overair.core.attempt import AttemptState
+from overair.core.ids import AttemptId, CampaignId, DeviceId, PackageId, UpgradeId
+from overair.store.database import Row, Tx, for_update, from_ms, marks, opt_from_ms, opt_ms, to_ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try."""
+
+    id: AttemptId
+    upgrade_id: UpgradeId
+    campaign_id: CampaignId
+    device_id: DeviceId
+    package_id: PackageId
+    artifact_sha256: str
+    file_name: str
+    number: int
+    state: AttemptState
+    offered_at: datetime
+    retrieved_at: datetime | None
+    running_at: datetime | None
+    downloaded_at: datetime | None
+    closed_at: datetime | None
+    cancel_refused_at: datetime | None
+    coverage: str
+    downloads: int
+    feedback_count: int
+    due_at: datetime | None
+
+
+_COLUMNS = """t.id, t.upgrade_id, t.campaign_id, t.device_id, t.package_id, t.artifact_sha256,
+ t.file_name, t.number, t.state, t.offered_at, t.retrieved_at, t.running_at, t.downloaded_at,
+ t.closed_at, t.cancel_refused_at, t.coverage, t.downloads, t.feedback_count, t.due_at"""
+_SELECT = f"select {_COLUMNS} from attempt t"
+
+
+def _attempt(row: Row) -> Attempt:
+    return Attempt(
+        id=AttemptId(row[0]),
+        upgrade_id=UpgradeId(row[1]),
+        campaign_id=CampaignId(row[2]),
+        device_id=DeviceId(row[3]),
+        package_id=PackageId(row[4]),
+        artifact_sha256=row[5],
+        file_name=row[6],
+        number=row[7],
+        state=AttemptState(row[8]),
+        offered_at=from_ms(row[9]),
+        retrieved_at=opt_from_ms(row[10]),
+        running_at=opt_from_ms(row[11]),
+        downloaded_at=opt_from_ms(row[12]),
+        closed_at=opt_from_ms(row[13]),
+        cancel_refused_at=opt_from_ms(row[14]),
+        coverage=row[15],
+        downloads=row[16],
+        feedback_count=row[17],
+        due_at=opt_from_ms(row[18]),
+    )
+
+
+def find(tx: Tx, attempt_id: AttemptId, *, lock: bool = False) -> Attempt | None:
+    """The attempt of that id, if there is one."""
+    row = tx.one(f"{_SELECT} where t.id = ?{for_update(tx) if lock else ''}", (attempt_id,))
+    return None if row is None else _attempt(row)
+
+
+def of_device(tx: Tx, device_id: DeviceId, limit: int) -> list[Attempt]:
+    """The device's latest attempts, newest first."""
+    rows = tx.all(f"{_SELECT} where t.device_id = ? order by t.id desc limit ?", (device_id, limit))
+    return [_attempt(row) for row in rows]
+
+
+def of_upgrade(tx: Tx, upgrade_id: UpgradeId) -> list[Attempt]:
+    """The attempts of one device in one campaign, in their order."""
+    rows = tx.all(f"{_SELECT} where t.upgrade_id = ? order by t.id", (upgrade_id,))
+    return [_attempt(row) for row in rows]
+
+
+def insert(
+    tx: Tx,
+    *,
+    upgrade_id: UpgradeId,
+    campaign_id: CampaignId,
+    device_id: DeviceId,
+    package_id: PackageId,
+    artifact_sha256: str,
+    file_name: str,
+    number: int,
+    now: datetime,
+) -> AttemptId:
+    """A new attempt, offered; it becomes the device's open one."""
+    row = tx.one(
+        "insert into attempt (upgrade_id, campaign_id, device_id, package_id, artifact_sha256,"
+        " file_name, number, state, offered_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?) returning id",
+        (
+            upgrade_id,
+            campaign_id,
+            device_id,
+            package_id,
+            artifact_sha256,
+            file_name,
+            number,
+            AttemptState.OFFERED,
+            to_ms(now),
+        ),
+    )
+    assert row is not None
+    attempt_id = AttemptId(row[0])
+    changed = tx.execute(
+        "update device set open_attempt_id = ? where id = ? and open_attempt_id is null",
+        (attempt_id, device_id),
+    )
+    assert changed == 1, f"device {device_id} has an open attempt already"
+    return attempt_id
+
+
+_TIMES = {
+    AttemptState.RETRIEVED: "retrieved_at",
+    AttemptState.RUNNING: "running_at",
+    AttemptState.DOWNLOADED: "downloaded_at",
+    AttemptState.FINISHED: "closed_at",
+    AttemptState.FAILED: "closed_at",
+    AttemptState.CANCELLED: "closed_at",
+    AttemptState.EXPIRED: "closed_at",
+}
+
+
+def move(
+    tx: Tx,
+    attempt: Attempt,
+    state: AttemptState,
+    now: datetime,
+    *,
+    due_at: datetime | None = None,
+    cancel_refused: bool = False,
+) -> None:
+    """Move an attempt on; it must still be where the caller saw it. ``due_at`` replaces its own."""
+    column = _TIMES.get(state)
+    stamp = f", {column} = coalesce({column}, ?)" if column else ""
+    refused = ", cancel_refused_at = ?" if cancel_refused else ""
+    changed = tx.execute(
+        f"update attempt set state = ?, due_at = ?{stamp}{refused} where id = ? and state = ?",
+        (
+            state,
+            opt_ms(due_at),
+            *([to_ms(now)] if column else []),
+            *([to_ms(now)] if cancel_refused else []),
+            attempt.id,
+            attempt.state,
+        ),
+    )
+    assert changed == 1, f"attempt {attempt.id} is not {attempt.state} any more"
+
+
+def set_due(tx: Tx, attempt_id: AttemptId, due_at: datetime) -> None:
+    """When it expires by itself."""
+    tx.execute("update attempt set due_at = ? where id = ?", (to_ms(due_at), attempt_id))
+
+
+def set_coverage(tx: Tx, attempt_id: AttemptId, coverage: str, downloads: int) -> None:
+    """What was sent of the download under way, and how many are complete."""
+    tx.execute(
+        "update attempt set coverage = ?, downloads = ? where id = ?",
+        (coverage, downloads, attempt_id),
+    )
+
+
+def release_device(tx: Tx, attempt: Attempt) -> None:
+    """The attempt is at its end: the device may get another."""
+    tx.execute(
+        "update device set open_attempt_id = null where id = ? and open_attempt_id = ?",
+        (attempt.device_id, attempt.id),
+    )
+
+
+def due(tx: Tx, now: datetime, limit: int) -> list[AttemptId]:
+    """Attempts whose time is over, earliest first."""
+    rows = tx.all(
+        "select id from attempt where due_at <= ? order by due_at limit ?", (to_ms(now), limit)
+    )
+    return [AttemptId(row[0]) for row in rows]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What a device said of an attempt."""
+
+    at: datetime
+    execution: str
+    finished: str
+    code: int | None
+    details: tuple[str, ...]
+
+
+def add_message(tx: Tx, attempt_id: AttemptId, message: Message) -> None:
+    """Keep what a device said."""
+    tx.execute(
+        "insert into feedback (attempt_id, at, execution, finished, code, details)"
+        " values (?, ?, ?, ?, ?, ?)",
+        (
+            attempt_id,
+            to_ms(message.at),
+            message.execution,
+            message.finished,
+            message.code,
+            json.dumps(message.details, ensure_ascii=False),
+        ),
+    )
+    tx.execute(
+        "update attempt set feedback_count = feedback_count + 1 where id = ?", (attempt_id,)
+    )
+
+
+def messages(tx: Tx, attempt_id: AttemptId, limit: int) -> list[Message]:
+    """The latest messages of an attempt, newest first."""
+    rows = tx.all(
+        "select at, execution, finished, code, details from feedback where attempt_id = ?"
+        " order by id desc limit ?",
+        (attempt_id, limit),
+    )
+    return [
+        Message(
+            at=from_ms(row[0]),
+            execution=row[1],
+            finished=row[2],
+            code=row[3],
+            details=tuple(json.loads(row[4])),
+        )
+        for row in rows
+    ]
+
+
+def open_of_devices(tx: Tx, upgrade_ids: Sequence[UpgradeId]) -> dict[UpgradeId, Attempt]:
+    """The attempts of these upgrades that are their devices' open ones, locked."""
+    found: dict[UpgradeId, Attempt] = {}
+    lock = " for no key update of t" if for_update(tx) else ""
+    for start in range(0, len(upgrade_ids), 500):
+        chunk = upgrade_ids[start : start + 500]
+        for row in tx.all(
+            f"{_SELECT} join device d on d.open_attempt_id = t.id"
+            f" where t.upgrade_id in ({marks(len(chunk))}) order by t.id{lock}",
+            list(chunk),
+        ):
+            attempt = _attempt(row)
+            found[attempt.upgrade_id] = attempt
+    return found

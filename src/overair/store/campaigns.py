@@ -1,0 +1,400 @@
+"""Campaigns: the rows, the claim on due ones, and the changes asked for before the start."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from overair.core.campaign import CampaignStatus
+from overair.core.ids import AccountId, CampaignId, PackageId
+from overair.core.plan import Rules
+from overair.core.window import Windows, decode_windows, encode_windows
+from overair.store.database import Row, Tx, for_update, from_ms, marks, opt_from_ms, opt_ms, to_ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Campaign:
+    """A campaign with its account's and package's names."""
+
+    id: CampaignId
+    uuid: str
+    account_id: AccountId
+    account_name: str
+    api_version: int
+    kind: str  # software, file
+    name: str
+    package_id: PackageId
+    package_name: str
+    make: str
+    model: str
+    protocol: str
+    from_version: str
+    to_version: str
+    distribution_type: str
+    status: CampaignStatus
+    reason: str
+    start_date: date
+    end_date: date
+    download_after: date | None
+    download_windows: Windows
+    install_after: date | None
+    install_windows: Windows
+    tag: int
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    due_at: datetime | None
+    closing: str | None
+
+    @property
+    def rules(self) -> Rules:
+        """What it says about time."""
+        return Rules(
+            status=self.status,
+            start_date=self.start_date,
+            end_date=self.end_date,
+            download_after=self.download_after,
+            download_windows=self.download_windows,
+            install_after=self.install_after,
+            install_windows=self.install_windows,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewCampaign:
+    """What is known of a campaign that is being asked for."""
+
+    uuid: str
+    account_id: AccountId
+    api_version: int
+    kind: str
+    name: str
+    package_id: PackageId
+    distribution_type: str
+    start_date: date
+    end_date: date
+    download_after: date | None
+    download_windows: Windows
+    install_after: date | None
+    install_windows: Windows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dates:
+    """The dates and windows of a campaign, as one set."""
+
+    start_date: date
+    end_date: date
+    download_after: date | None = None
+    download_windows: Windows = ()
+    install_after: date | None = None
+    install_windows: Windows = ()
+
+
+_SELECT = """select c.id, c.uuid, c.account_id, a.name, c.api_version, c.kind, c.name, c.package_id,
+ p.name, p.make, p.model, p.protocol, p.from_version, p.to_version, c.distribution_type, c.status,
+ c.reason, c.start_date, c.end_date, c.download_after_date, c.download_windows,
+ c.install_after_date, c.install_windows, c.tag, c.created_at, c.started_at, c.ended_at, c.due_at,
+ c.closing
+ from campaign c join account a on a.id = c.account_id join package p on p.id = c.package_id"""
+
+
+def _date(text: str | None) -> date | None:
+    return None if text is None else date.fromisoformat(text)
+
+
+def _campaign(row: Row) -> Campaign:
+    return Campaign(
+        id=CampaignId(row[0]),
+        uuid=row[1],
+        account_id=AccountId(row[2]),
+        account_name=row[3],
+        api_version=row[4],
+        kind=row[5],
+        name=row[6],
+        package_id=PackageId(row[7]),
+        package_name=row[8],
+        make=row[9],
+        model=row[10],
+        protocol=row[11],
+        from_version=row[12],
+        to_version=row[13],
+        distribution_type=row[14],
+        status=CampaignStatus(row[15]),
+        reason=row[16],
+        start_date=date.fromisoformat(row[17]),
+        end_date=date.fromisoformat(row[18]),
+        download_after=_date(row[19]),
+        download_windows=decode_windows(row[20]),
+        install_after=_date(row[21]),
+        install_windows=decode_windows(row[22]),
+        tag=row[23],
+        created_at=from_ms(row[24]),
+        started_at=opt_from_ms(row[25]),
+        ended_at=opt_from_ms(row[26]),
+        due_at=opt_from_ms(row[27]),
+        closing=row[28],
+    )
+
+
+def _lock(tx: Tx) -> str:
+    # Only the campaign's own row: an account is shared by everything.
+    return for_update(tx) and " for no key update of c"
+
+
+def by_id(tx: Tx, campaign_id: CampaignId, *, lock: bool = False) -> Campaign:
+    """The campaign, which must exist."""
+    row = tx.one(f"{_SELECT} where c.id = ?{_lock(tx) if lock else ''}", (campaign_id,))
+    assert row is not None, f"no campaign {campaign_id}"
+    return _campaign(row)
+
+
+def by_uuid(
+    tx: Tx, account_id: AccountId, uuid: str, *, api_version: int | None = None, lock: bool = False
+) -> Campaign | None:
+    """The account's campaign of that id, in lower case; of one API version, if given."""
+    sql = f"{_SELECT} where c.uuid = ? and c.account_id = ?"
+    params: list[Any] = [uuid, account_id]
+    if api_version is not None:
+        sql += " and c.api_version = ?"
+        params.append(api_version)
+    row = tx.one(sql + (_lock(tx) if lock else ""), params)
+    return None if row is None else _campaign(row)
+
+
+def by_status(
+    tx: Tx,
+    account_id: AccountId,
+    api_version: int,
+    status: CampaignStatus | None,
+    after: CampaignId,
+    limit: int,
+) -> list[Campaign]:
+    """Campaigns created after ``after``, in order of creation; of one status, if given."""
+    sql = f"{_SELECT} where c.account_id = ? and c.api_version = ? and c.id > ?"
+    params: list[Any] = [account_id, api_version, after]
+    if status is not None:
+        sql += " and c.status = ?"
+        params.append(status)
+    return [_campaign(row) for row in tx.all(sql + " order by c.id limit ?", [*params, limit])]
+
+
+def every(tx: Tx, after: CampaignId, limit: int) -> list[Campaign]:
+    """Campaigns of all accounts and versions, in order of creation."""
+    rows = tx.all(f"{_SELECT} where c.id > ? order by c.id limit ?", (after, limit))
+    return [_campaign(row) for row in rows]
+
+
+def find(tx: Tx, uuid: str) -> Campaign | None:
+    """The campaign of that id in any account: for operators only."""
+    row = tx.one(f"{_SELECT} where c.uuid = ?", (uuid,))
+    return None if row is None else _campaign(row)
+
+
+def insert(tx: Tx, new: NewCampaign, now: datetime) -> CampaignId:
+    """A new campaign, pending, due at once."""
+    row = tx.one(
+        "insert into campaign (uuid, account_id, api_version, kind, name, package_id,"
+        " distribution_type, status, start_date, end_date, download_after_date, download_windows,"
+        " install_after_date, install_windows, created_at, due_at)"
+        " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) returning id",
+        (
+            new.uuid,
+            new.account_id,
+            new.api_version,
+            new.kind,
+            new.name,
+            new.package_id,
+            new.distribution_type,
+            CampaignStatus.REQUEST_PENDING,
+            new.start_date.isoformat(),
+            new.end_date.isoformat(),
+            None if new.download_after is None else new.download_after.isoformat(),
+            encode_windows(new.download_windows),
+            None if new.install_after is None else new.install_after.isoformat(),
+            encode_windows(new.install_windows),
+            to_ms(now),
+            to_ms(now),
+        ),
+    )
+    assert row is not None
+    return CampaignId(row[0])
+
+
+def set_status(
+    tx: Tx,
+    campaign_id: CampaignId,
+    old: CampaignStatus,
+    new: CampaignStatus,
+    *,
+    due_at: datetime | None,
+    closing: str | None = None,
+    reason: str = "",
+    started_at: datetime | None = None,
+    ended_at: datetime | None = None,
+) -> None:
+    """Move a campaign on; it must still be where the caller saw it."""
+    changed = tx.execute(
+        "update campaign set status = ?, due_at = ?, closing = ?, reason = ?,"
+        " started_at = coalesce(?, started_at), ended_at = coalesce(?, ended_at), tag = tag + 1"
+        " where id = ? and status = ?",
+        (
+            new,
+            opt_ms(due_at),
+            closing,
+            reason,
+            opt_ms(started_at),
+            opt_ms(ended_at),
+            campaign_id,
+            old,
+        ),
+    )
+    assert changed == 1, f"campaign {campaign_id} is not {old} any more"
+
+
+def set_due(tx: Tx, campaign_id: CampaignId, due_at: datetime | None) -> None:
+    """When the engine has to look at it next."""
+    tx.execute("update campaign set due_at = ? where id = ?", (opt_ms(due_at), campaign_id))
+
+
+def hasten(tx: Tx, campaign_id: CampaignId, now: datetime) -> None:
+    """Let the engine look at it now, if it meant to look later."""
+    tx.execute(
+        "update campaign set due_at = ? where id = ? and due_at > ?",
+        (to_ms(now), campaign_id, to_ms(now)),
+    )
+
+
+def end_closing(tx: Tx, campaign_id: CampaignId) -> None:
+    """Its end has been carried to all its devices: there is nothing left to do."""
+    tx.execute("update campaign set closing = null, due_at = null where id = ?", (campaign_id,))
+
+
+def set_dates(tx: Tx, campaign_id: CampaignId, dates: Dates, due_at: datetime) -> None:
+    """Replace all dates and windows; what devices are told changes with them."""
+    tx.execute(
+        "update campaign set start_date = ?, end_date = ?, download_after_date = ?,"
+        " download_windows = ?, install_after_date = ?, install_windows = ?, due_at = ?,"
+        " tag = tag + 1 where id = ?",
+        (
+            dates.start_date.isoformat(),
+            dates.end_date.isoformat(),
+            None if dates.download_after is None else dates.download_after.isoformat(),
+            encode_windows(dates.download_windows),
+            None if dates.install_after is None else dates.install_after.isoformat(),
+            encode_windows(dates.install_windows),
+            to_ms(due_at),
+            campaign_id,
+        ),
+    )
+
+
+# Claims ------------------------------------------------------------------------------------------
+
+
+def claim(
+    tx: Tx, owner: str, now: datetime, lease_until: datetime, limit: int
+) -> list[CampaignId]:
+    """Take up to ``limit`` due campaigns that nobody holds, earliest first."""
+    skip = " for update skip locked" if tx.dialect == "postgres" else ""
+    rows = tx.all(
+        "update campaign set lease_owner = ?, lease_until = ? where id in (select id from campaign"
+        " where due_at <= ? and (lease_until is null or lease_until <= ? or lease_owner = ?)"
+        f" order by due_at limit ?{skip}) returning id",
+        (owner, to_ms(lease_until), to_ms(now), to_ms(now), owner, limit),
+    )
+    return sorted(CampaignId(row[0]) for row in rows)
+
+
+def still_held(tx: Tx, campaign_id: CampaignId, owner: str, now: datetime) -> bool:
+    """Whether the caller's lease holds and the campaign is still due."""
+    row = tx.one(
+        "select 1 from campaign where id = ? and lease_owner = ? and lease_until > ?"
+        " and due_at <= ?" + for_update(tx),
+        (campaign_id, owner, to_ms(now), to_ms(now)),
+    )
+    return row is not None
+
+
+def release(tx: Tx, campaign_ids: Iterable[CampaignId], owner: str) -> None:
+    """Give claimed campaigns back."""
+    tx.many(
+        "update campaign set lease_owner = null, lease_until = null where id = ? and lease_owner = ?",
+        [(campaign_id, owner) for campaign_id in campaign_ids],
+    )
+
+
+def overdue_ms(tx: Tx, now: datetime) -> int:
+    """For how long the most overdue campaign has been waiting, in milliseconds."""
+    row = tx.one("select min(due_at) from campaign where due_at <= ?", (to_ms(now),))
+    return 0 if row is None or row[0] is None else to_ms(now) - int(row[0])
+
+
+# Changes before the start ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceListChange:
+    """Devices to add to a campaign, or to take out of it."""
+
+    id: int
+    type: str  # append, remove
+    imeis: tuple[str, ...]
+
+
+def add_change(
+    tx: Tx, campaign_id: CampaignId, uuid: str, type_: str, imeis: Iterable[str], now: datetime
+) -> None:
+    """Queue a change; changes are carried out in the order in which they were asked for."""
+    tx.execute(
+        "insert into campaign_change (uuid, campaign_id, type, imeis, requested_at)"
+        " values (?, ?, ?, ?, ?)",
+        (uuid, campaign_id, type_, " ".join(imeis), to_ms(now)),
+    )
+
+
+def next_change(tx: Tx, campaign_id: CampaignId) -> DeviceListChange | None:
+    """The oldest change that was not carried out yet."""
+    row = tx.one(
+        "select id, type, imeis from campaign_change where campaign_id = ? order by id limit 1",
+        (campaign_id,),
+    )
+    if row is None:
+        return None
+    return DeviceListChange(id=row[0], type=row[1], imeis=tuple(row[2].split(" ")))
+
+
+def end_change(tx: Tx, change: DeviceListChange) -> None:
+    """It was carried out."""
+    tx.execute("delete from campaign_change where id = ?", (change.id,))
+
+
+def drop_changes(tx: Tx, campaign_id: CampaignId) -> None:
+    """The campaign was stopped: what was asked for is void."""
+    tx.execute("delete from campaign_change where campaign_id = ?", (campaign_id,))
+
+
+def waiting_additions(tx: Tx, campaign_id: CampaignId) -> set[str]:
+    """IMEIs that queued changes will have added once all are carried out."""
+    added: set[str] = set()
+    rows = tx.all(
+        "select type, imeis from campaign_change where campaign_id = ? order by id", (campaign_id,)
+    )
+    for type_, imeis in rows:
+        (added.update if type_ == "append" else added.difference_update)(imeis.split(" "))
+    return added
+
+
+def open_with_package(tx: Tx, package_ids: list[PackageId]) -> bool:
+    """Whether a campaign that is not over uses one of the packages."""
+    running = (
+        CampaignStatus.REQUEST_PENDING,
+        CampaignStatus.REQUEST_QUEUED,
+        CampaignStatus.SCHEDULED,
+    )
+    row = tx.one(
+        f"select 1 from campaign where package_id in ({marks(len(package_ids))})"
+        f" and status in ({marks(len(running))}) limit 1",
+        [*package_ids, *running],
+    )
+    return row is not None

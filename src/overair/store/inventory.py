@@ -1,0 +1,95 @@
+"""What a device is known to run and to say of itself."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from overair.core.ids import AttemptId, DeviceId
+from overair.store.database import Tx, to_ms
+
+
+def set_installed(
+    tx: Tx,
+    device_id: DeviceId,
+    *,
+    attempt_id: AttemptId,
+    kind: str,
+    name: str,
+    version: str,
+    now: datetime,
+) -> None:
+    """An attempt succeeded: the device runs its target until it reports something else.
+
+    Software moves the device's version; a configuration file is listed beside it. Attributes are
+    wanted again, so that the device may confirm (``http-ddi.md`` 6, 8).
+    """
+    ms = to_ms(now)
+    tx.execute(
+        "update device set installed_attempt_id = ?, wants_attributes = true, upgraded_at = ?,"
+        " updated_at = ? where id = ?",
+        (attempt_id, ms, ms, device_id),
+    )
+    if kind == "software":
+        tx.execute("update device set version = ? where id = ?", (version, device_id))
+    tx.execute(
+        "insert into device_software (device_id, name, version, kind, upgraded_at)"
+        " values (?, ?, ?, ?, ?) on conflict (device_id, name) do update set"
+        " version = excluded.version, kind = excluded.kind, upgraded_at = excluded.upgraded_at",
+        (device_id, name, version, kind, ms),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """The parts of a device's record that it may fill in itself."""
+
+    make: str
+    model: str
+    mdn: str
+    version: str
+
+
+def identity(tx: Tx, device_id: DeviceId) -> Identity:
+    """What is on record."""
+    row = tx.one("select make, model, mdn, version from device where id = ?", (device_id,))
+    assert row is not None
+    return Identity(make=row[0], model=row[1], mdn=row[2], version=row[3])
+
+
+def set_identity(tx: Tx, device_id: DeviceId, new: Identity, now: datetime) -> None:
+    """The device says that it is so; it was asked, and need not be again."""
+    tx.execute(
+        "update device set make = ?, model = ?, mdn = ?, version = ?, wants_attributes = false,"
+        " refreshed_at = ? where id = ?",
+        (new.make, new.model, new.mdn, new.version, to_ms(now), device_id),
+    )
+
+
+def attributes(tx: Tx, device_id: DeviceId) -> dict[str, str]:
+    """Everything that the device has told of itself."""
+    rows = tx.all(
+        "select name, value from device_attribute where device_id = ? order by name", (device_id,)
+    )
+    return {name: value for name, value in rows}
+
+
+def put_attributes(tx: Tx, device_id: DeviceId, values: Mapping[str, str]) -> None:
+    """Set attributes."""
+    tx.many(
+        "insert into device_attribute (device_id, name, value) values (?, ?, ?)"
+        " on conflict (device_id, name) do update set value = excluded.value",
+        [(device_id, name, value) for name, value in sorted(values.items())],
+    )
+
+
+def drop_attributes(tx: Tx, device_id: DeviceId, names: Iterable[str]) -> None:
+    """Forget attributes."""
+    tx.many(
+        "delete from device_attribute where device_id = ? and name = ?",
+        [(device_id, name) for name in names],
+    )
+
+
+def want_attributes(tx: Tx, device_id: DeviceId) -> None:
+    """Ask the device for its attributes at its next check-in."""
+    tx.execute("update device set wants_attributes = true where id = ?", (device_id,))

@@ -1,0 +1,223 @@
+"""What a device's request needs to know, in as few statements as can be: the hottest reads.
+
+An idle poll is one point read (``find_device``). Only a device that has an action or is in a
+campaign costs a second one (``find_work``).
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from zoneinfo import ZoneInfo
+
+from overair.core.attempt import AttemptState
+from overair.core.campaign import CampaignStatus
+from overair.core.ids import AccountId, AttemptId, CampaignId, DeviceId, PackageId, UpgradeId
+from overair.core.plan import Rules
+from overair.core.upgrade import UpgradeState
+from overair.core.window import decode_windows
+from overair.store.database import Row, Tx, for_update, opt_from_ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tenant:
+    """An account as devices see it."""
+
+    account_id: AccountId
+    name: str
+    alias: str | None
+    active: bool
+    gateway_token_hash: str | None
+    auto_register: bool
+    poll_interval_s: int | None
+
+
+def tenants(tx: Tx) -> list[Tenant]:
+    """Every account; there are few, and the edge keeps them for a second."""
+    return [
+        Tenant(
+            account_id=AccountId(row[0]),
+            name=row[1],
+            alias=row[2],
+            active=bool(row[3]),
+            gateway_token_hash=row[4],
+            auto_register=bool(row[5]),
+            poll_interval_s=row[6],
+        )
+        for row in tx.all(
+            "select id, name, alias, active, gateway_token_hash, auto_register, poll_interval_s"
+            " from account"
+        )
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device as its own requests see it."""
+
+    id: DeviceId
+    account_id: AccountId
+    imei: str
+    controller_id: str
+    token_hash: str | None
+    protocol: str
+    two_phase: bool | None
+    time_zone: str | None
+    poll_interval_s: int | None
+    wants_attributes: bool
+    open_upgrade_id: UpgradeId | None
+    open_attempt_id: AttemptId | None
+    installed_attempt_id: AttemptId | None
+
+    @property
+    def zone(self) -> tzinfo | None:
+        return None if self.time_zone is None else ZoneInfo(self.time_zone)
+
+
+_DEVICE = """select id, account_id, imei, controller_id, token_hash, protocol, two_phase, time_zone,
+ poll_interval_s, wants_attributes, open_upgrade_id, open_attempt_id, installed_attempt_id
+ from device"""
+
+
+def _device(row: Row) -> Device:
+    return Device(
+        row[0], row[1], row[2], row[3], row[4], row[5],
+        None if row[6] is None else bool(row[6]),
+        row[7], row[8], bool(row[9]), row[10], row[11], row[12],
+    )  # fmt: skip
+
+
+def find_device(tx: Tx, account_id: AccountId, controller_id: str) -> Device | None:
+    """The account's device that calls itself so."""
+    row = tx.one(
+        f"{_DEVICE} where account_id = ? and controller_id = ?", (account_id, controller_id)
+    )
+    return None if row is None else _device(row)
+
+
+def get_device(tx: Tx, device_id: DeviceId, *, lock: bool = False) -> Device:
+    """The device, which must exist."""
+    row = tx.one(f"{_DEVICE} where id = ?{for_update(tx) if lock else ''}", (device_id,))
+    assert row is not None, f"no device {device_id}"
+    return _device(row)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenUpgrade:
+    """The device's place in an unfinished campaign, with the campaign's rules."""
+
+    id: UpgradeId
+    campaign_id: CampaignId
+    package_id: PackageId
+    state: UpgradeState
+    attempts: int
+    not_before: datetime | None
+    rules: Rules
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """All that a device is told of an attempt."""
+
+    attempt_id: AttemptId
+    device_id: DeviceId
+    upgrade_id: UpgradeId
+    state: AttemptState
+    downloaded_at: datetime | None
+    cancel_refused_at: datetime | None
+    campaign_uuid: str
+    campaign_tag: int
+    rules: Rules
+    package_id: PackageId
+    kind: str
+    name: str
+    version: str
+    part: str
+    local_target_path: str
+    file_name: str
+    sha256: str
+    sha1: str
+    md5: str
+    size_bytes: int
+
+
+_RULES = """c.status, c.start_date, c.end_date, c.download_after_date, c.download_windows,
+ c.install_after_date, c.install_windows"""
+
+
+def _rules(row: Row) -> Rules:
+    from_iso = datetime.fromisoformat
+    return Rules(
+        status=CampaignStatus(row[0]),
+        start_date=from_iso(row[1]).date(),
+        end_date=from_iso(row[2]).date(),
+        download_after=None if row[3] is None else from_iso(row[3]).date(),
+        download_windows=decode_windows(row[4]),
+        install_after=None if row[5] is None else from_iso(row[5]).date(),
+        install_windows=decode_windows(row[6]),
+    )
+
+
+def open_upgrade(tx: Tx, upgrade_id: UpgradeId) -> OpenUpgrade | None:
+    """The upgrade with its campaign's rules; None if it was just removed."""
+    row = tx.one(
+        f"select {_RULES}, u.id, u.campaign_id, c.package_id, u.state, u.attempts, u.not_before"
+        " from device_upgrade u join campaign c on c.id = u.campaign_id where u.id = ?",
+        (upgrade_id,),
+    )
+    if row is None:
+        return None
+    return OpenUpgrade(
+        id=UpgradeId(row[7]),
+        campaign_id=CampaignId(row[8]),
+        package_id=PackageId(row[9]),
+        state=UpgradeState(row[10]),
+        attempts=row[11],
+        not_before=opt_from_ms(row[12]),
+        rules=_rules(row),
+    )
+
+
+def deployment(tx: Tx, attempt_id: AttemptId) -> Deployment | None:
+    """The attempt of that id with all that its device is told of it."""
+    row = tx.one(
+        f"select {_RULES}, t.id, t.device_id, t.upgrade_id, t.state, t.downloaded_at,"
+        " t.cancel_refused_at, c.uuid, c.tag, p.id, p.kind, p.name, p.to_version, p.part,"
+        " p.local_target_path, t.file_name, f.sha256, f.sha1, f.md5, f.size_bytes"
+        " from attempt t join campaign c on c.id = t.campaign_id"
+        " join package p on p.id = t.package_id"
+        " join artifact f on f.sha256 = t.artifact_sha256 where t.id = ?",
+        (attempt_id,),
+    )
+    if row is None:
+        return None
+    return Deployment(
+        rules=_rules(row),
+        attempt_id=AttemptId(row[7]),
+        device_id=DeviceId(row[8]),
+        upgrade_id=UpgradeId(row[9]),
+        state=AttemptState(row[10]),
+        downloaded_at=opt_from_ms(row[11]),
+        cancel_refused_at=opt_from_ms(row[12]),
+        campaign_uuid=row[13],
+        campaign_tag=row[14],
+        package_id=PackageId(row[15]),
+        kind=row[16],
+        name=row[17],
+        version=row[18],
+        part=row[19],
+        local_target_path=row[20],
+        file_name=row[21],
+        sha256=row[22],
+        sha1=row[23],
+        md5=row[24],
+        size_bytes=row[25],
+    )
+
+
+def artifact_of(tx: Tx, package_id: PackageId) -> tuple[str, str] | None:
+    """(sha256, stored file name) of a package's bytes; None if it has none."""
+    row = tx.one(
+        "select artifact_sha256, file_name from package where id = ?", (package_id,)
+    )
+    if row is None or row[0] is None or row[1] is None:
+        return None
+    return row[0], row[1]

@@ -1,0 +1,264 @@
+"""Device upgrades: one row for each device in each campaign."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from overair.core.ids import AccountId, CampaignId, DeviceId, UpgradeId
+from overair.core.upgrade import OPEN, Reason, UpgradeState
+from overair.store.database import Row, Tx, for_update, from_ms, marks, opt_from_ms, opt_ms, to_ms
+
+CHUNK = 500  # values to one IN list
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upgrade:
+    """One device's way through one campaign."""
+
+    id: UpgradeId
+    campaign_id: CampaignId
+    device_id: DeviceId | None
+    imei: str
+    state: UpgradeState
+    reason: Reason
+    attempts: int
+    not_before: datetime | None
+    started_at: datetime | None
+    updated_at: datetime
+
+
+_SELECT = """select u.id, u.campaign_id, u.device_id, u.imei, u.state, u.reason, u.attempts,
+ u.not_before, u.started_at, u.updated_at from device_upgrade u"""
+
+
+def _upgrade(row: Row) -> Upgrade:
+    return Upgrade(
+        id=UpgradeId(row[0]),
+        campaign_id=CampaignId(row[1]),
+        device_id=None if row[2] is None else DeviceId(row[2]),
+        imei=row[3],
+        state=UpgradeState(row[4]),
+        reason=Reason(row[5]),
+        attempts=row[6],
+        not_before=opt_from_ms(row[7]),
+        started_at=opt_from_ms(row[8]),
+        updated_at=from_ms(row[9]),
+    )
+
+
+def by_id(tx: Tx, upgrade_id: UpgradeId, *, lock: bool = False) -> Upgrade:
+    """The upgrade, which must exist."""
+    row = tx.one(f"{_SELECT} where u.id = ?{for_update(tx) if lock else ''}", (upgrade_id,))
+    assert row is not None, f"no device upgrade {upgrade_id}"
+    return _upgrade(row)
+
+
+def add(tx: Tx, campaign_id: CampaignId, imeis: Iterable[str], now: datetime) -> int:
+    """Put devices into the campaign, unchecked; those in it already stay. How many are new."""
+    before = _size(tx, campaign_id)
+    tx.many(
+        "insert into device_upgrade (campaign_id, imei, state, updated_at) values (?, ?, ?, ?)"
+        " on conflict (campaign_id, imei) do nothing",
+        [(campaign_id, imei, UpgradeState.REQUESTED, to_ms(now)) for imei in imeis],
+    )
+    return _size(tx, campaign_id) - before
+
+
+def _size(tx: Tx, campaign_id: CampaignId) -> int:
+    row = tx.one("select count(*) from device_upgrade where campaign_id = ?", (campaign_id,))
+    assert row is not None
+    return int(row[0])
+
+
+def in_state(
+    tx: Tx, campaign_id: CampaignId, state: UpgradeState, limit: int
+) -> list[Upgrade]:
+    """Upgrades of the campaign in one state, oldest first."""
+    rows = tx.all(
+        f"{_SELECT} where u.campaign_id = ? and u.state = ? order by u.id limit ?",
+        (campaign_id, state, limit),
+    )
+    return [_upgrade(row) for row in rows]
+
+
+def still_open(tx: Tx, campaign_id: CampaignId, limit: int) -> list[Upgrade]:
+    """Upgrades of the campaign that are not at their end."""
+    found: list[Upgrade] = []
+    for state in sorted(OPEN):
+        if len(found) < limit:
+            found += in_state(tx, campaign_id, state, limit - len(found))
+    return found
+
+
+def lock(tx: Tx, upgrades: Sequence[Upgrade]) -> list[Upgrade]:
+    """The same upgrades as they are now, locked together with their devices.
+
+    Devices first and everything by id: whoever reports for one device locks in that order too.
+    """
+    if tx.dialect == "sqlite":
+        return list(upgrades)
+    device_ids = sorted(u.device_id for u in upgrades if u.device_id is not None)
+    for start in range(0, len(device_ids), CHUNK):
+        chunk = device_ids[start : start + CHUNK]
+        tx.all(
+            f"select id from device where id in ({marks(len(chunk))}) order by id for no key update",
+            list(chunk),
+        )
+    found: list[Upgrade] = []
+    ids = sorted(u.id for u in upgrades)
+    for start in range(0, len(ids), CHUNK):
+        some = ids[start : start + CHUNK]
+        rows = tx.all(
+            f"{_SELECT} where u.id in ({marks(len(some))}) order by u.id for no key update", list(some)
+        )
+        found += [_upgrade(row) for row in rows]
+    return found
+
+
+def of_imeis(tx: Tx, campaign_id: CampaignId, imeis: Sequence[str]) -> list[Upgrade]:
+    """The campaign's upgrades of the devices named."""
+    found: list[Upgrade] = []
+    for start in range(0, len(imeis), CHUNK):
+        chunk = imeis[start : start + CHUNK]
+        rows = tx.all(
+            f"{_SELECT} where u.campaign_id = ? and u.imei in ({marks(len(chunk))}) order by u.id",
+            [campaign_id, *chunk],
+        )
+        found += [_upgrade(row) for row in rows]
+    return found
+
+
+def page(tx: Tx, campaign_id: CampaignId, after_imei: str, limit: int) -> list[Upgrade]:
+    """Upgrades of the campaign by IMEI, from the one after ``after_imei``."""
+    rows = tx.all(
+        f"{_SELECT} where u.campaign_id = ? and u.imei > ? order by u.imei limit ?",
+        (campaign_id, after_imei, limit),
+    )
+    return [_upgrade(row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """A change of an upgrade, together with what it was."""
+
+    upgrade: Upgrade
+    state: UpgradeState
+    reason: Reason
+    device_id: DeviceId | None = None
+
+
+def apply(tx: Tx, moves: Sequence[Move], now: datetime) -> None:
+    """Write changes; each upgrade must still be where the caller saw it (it holds the locks)."""
+    tx.many(
+        "update device_upgrade set state = ?, reason = ?, device_id = coalesce(?, device_id),"
+        " updated_at = ? where id = ? and state = ?",
+        [
+            (
+                move.state,
+                move.reason,
+                move.device_id,
+                to_ms(now),
+                move.upgrade.id,
+                move.upgrade.state,
+            )
+            for move in moves
+        ],
+    )
+
+
+def offered(tx: Tx, upgrade: Upgrade, reason: Reason, now: datetime) -> None:
+    """A further attempt of it begins."""
+    changed = tx.execute(
+        "update device_upgrade set state = ?, reason = ?, attempts = attempts + 1,"
+        " not_before = null, started_at = ?, updated_at = ? where id = ? and state = ?",
+        (UpgradeState.PENDING, reason, to_ms(now), to_ms(now), upgrade.id, upgrade.state),
+    )
+    assert changed == 1, f"device upgrade {upgrade.id} is not {upgrade.state} any more"
+
+
+def hold_back(tx: Tx, upgrade_id: UpgradeId, not_before: datetime | None) -> None:
+    """No further attempt of it before that instant."""
+    tx.execute(
+        "update device_upgrade set not_before = ? where id = ?", (opt_ms(not_before), upgrade_id)
+    )
+
+
+def remove(tx: Tx, upgrade_ids: Iterable[UpgradeId]) -> None:
+    """Take devices out of their campaign, which has not started: no attempt refers to them."""
+    tx.many("delete from device_upgrade where id = ?", [(id_,) for id_ in upgrade_ids])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceRecord:
+    """What the checks read of a device."""
+
+    id: DeviceId
+    imei: str
+    make: str
+    model: str
+    protocol: str
+    version: str
+    eligible: bool
+    status: str
+    open_upgrade_id: UpgradeId | None
+    licensed: bool
+
+
+def devices_to_check(
+    tx: Tx, account_id: AccountId, imeis: Sequence[str]
+) -> dict[str, DeviceRecord]:
+    """The account's devices among the IMEIs, locked, in a fixed order against deadlocks."""
+    found: dict[str, DeviceRecord] = {}
+    lock = " for no key update of d" if for_update(tx) else ""
+    for start in range(0, len(imeis), CHUNK):
+        chunk = imeis[start : start + CHUNK]
+        for row in tx.all(
+            "select d.id, d.imei, d.make, d.model, d.protocol, d.version, d.fota_eligible,"
+            " d.status, d.open_upgrade_id, l.device_id from device d"
+            " left join license l on l.device_id = d.id"
+            f" where d.account_id = ? and d.imei in ({marks(len(chunk))}) order by d.id{lock}",
+            [account_id, *chunk],
+        ):
+            found[row[1]] = DeviceRecord(
+                id=DeviceId(row[0]),
+                imei=row[1],
+                make=row[2],
+                model=row[3],
+                protocol=row[4],
+                version=row[5],
+                eligible=bool(row[6]),
+                status=row[7],
+                open_upgrade_id=None if row[8] is None else UpgradeId(row[8]),
+                licensed=row[9] is not None,
+            )
+    return found
+
+
+def software_of(tx: Tx, device_ids: Sequence[DeviceId]) -> dict[DeviceId, set[tuple[str, str]]]:
+    """(name, version) of what else the devices run."""
+    found: dict[DeviceId, set[tuple[str, str]]] = {}
+    for start in range(0, len(device_ids), CHUNK):
+        chunk = device_ids[start : start + CHUNK]
+        for device_id, name, version in tx.all(
+            "select device_id, name, version from device_software"
+            f" where device_id in ({marks(len(chunk))})",
+            list(chunk),
+        ):
+            found.setdefault(DeviceId(device_id), set()).add((name, version))
+    return found
+
+
+def occupy(tx: Tx, pairs: Iterable[tuple[DeviceId, UpgradeId]]) -> None:
+    """The devices are in this unfinished campaign now (their rows are locked and were free)."""
+    tx.many(
+        "update device set open_upgrade_id = ? where id = ? and open_upgrade_id is null",
+        [(upgrade_id, device_id) for device_id, upgrade_id in pairs],
+    )
+
+
+def free(tx: Tx, pairs: Iterable[tuple[DeviceId, UpgradeId]]) -> None:
+    """The devices may be in another campaign; those that are already stay there."""
+    tx.many(
+        "update device set open_upgrade_id = null where id = ? and open_upgrade_id = ?",
+        list(pairs),
+    )
