@@ -9,7 +9,6 @@ import pytest
 from overair.api.gate import Gate
 from overair.api.published import published_routes
 from overair.api.routing import Api, Rooms
-from overair.api.wire import Formats
 from overair.clock import ManualClock
 from overair.config import Limits, Settings
 from overair.core.credentials import Cost, hash_secret
@@ -66,9 +65,8 @@ def limits() -> Limits:
 @pytest.fixture
 def rooms(database: Database, clock: ManualClock, limits: Limits) -> Iterator[Rooms]:
     settings = Settings(limits=limits)
-    formats = Formats.of(settings)
-    gate = Gate(db=database, clock=clock, formats=formats, cost=FAST)
-    yield Rooms(settings=settings, db=database, clock=clock, gate=gate, formats=formats)
+    gate = Gate(db=database, clock=clock, settings=settings, cost=FAST)
+    yield Rooms(settings=settings, db=database, clock=clock, gate=gate)
     gate.close()
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from overair.api.gate import Gate
 from overair.api.routing import Api, Call, Routes
-from overair.api.wire import Answer, Formats
+from overair.api.wire import Answer
+from overair.config import Settings
 from overair.core.credentials import hash_secret
 from overair.core.errors import RequestError
 from overair.core.identity import Throttle, ThrottleLimits
@@ -331,7 +332,7 @@ async def test_guessing_is_slowed_down(world: World) -> None:
     """After too many wrong secrets not even the right one is looked at, for a while."""
     limits = ThrottleLimits(window=timedelta(minutes=1), per_pair=3, per_name=4, per_address=6)
     gate = Gate(
-        db=world.db, clock=world.clock, formats=Formats(), throttle=Throttle(limits), cost=FAST
+        db=world.db, clock=world.clock, settings=Settings(), throttle=Throttle(limits), cost=FAST
     )
     stored = hash_secret(PASSWORD, b"p" * 16, FAST)
 

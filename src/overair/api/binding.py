@@ -4,7 +4,7 @@ Bodies are read whatever their Content-Type says (API 1.2). The rules the contra
 ``null`` for a member means that it is absent, unknown members are ignored, members have extra
 spellings, and two bodies may come wrapped. msgspec decodes the usual body, which needs none of
 this, straight into its Struct; only a body in which one of them may occur (a search for a few bytes
-tells) is first decoded to plain objects, put right, and then converted.
+tells), or which does not fit, is decoded to plain objects, put right, and then converted.
 
 Hostile input ends here too: text that is not UTF-8, lone surrogates, nesting deeper than the stack
 and numbers beyond their range are "Input binding error", and so is NUL, which PostgreSQL cannot
@@ -12,6 +12,7 @@ store. In paths and queries, where every value is checked against a form of its 
 UTF-8 become the replacement character, which no form allows.
 """
 
+import contextlib
 import re
 from collections.abc import Iterable
 from typing import Any, Generic, TypeVar, get_origin
@@ -46,16 +47,18 @@ class JsonBody(Generic[B]):
         self._aliases = kind.aliases if issubclass(kind, Body) else {}
         self._wrapper = kind.wrapper if issubclass(kind, Body) else ""
         # A name written with escapes (``\u0054ype``) shows as the escape, so that these find all.
-        tells = [b"null", b"\\u"]
+        tells = [b"\\u"]
         tells += [f'"{name}"'.encode() for name in (*self._aliases, self._wrapper) if name]
         self._irregular = re.compile(b"|".join(map(re.escape, tells)))
 
     def decode(self, raw: bytes | bytearray) -> B:
         """The body in ``raw``, or a RequestError."""
         try:
-            if self._irregular.search(raw):
-                return msgspec.convert(self._regular(raw), self._kind, dec_hook=decode_hook)
-            return self._decoder.decode(raw)
+            if not self._irregular.search(raw):
+                # What does not fit is looked at again below: for a null, or for what to call it.
+                with contextlib.suppress(msgspec.ValidationError):
+                    return self._decoder.decode(raw)
+            return msgspec.convert(self._regular(raw), self._kind, dec_hook=decode_hook)
         except msgspec.ValidationError as error:
             raise _named(error) from error
         except _UNREADABLE as error:

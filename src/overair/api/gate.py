@@ -14,6 +14,7 @@ import asyncio
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import Enum
 from functools import partial
 
@@ -21,6 +22,7 @@ from overair import ids
 from overair.api.errors import BearerError
 from overair.api.wire import Formats
 from overair.clock import Clock
+from overair.config import Settings
 from overair.core import credentials
 from overair.core.credentials import Cost
 from overair.core.errors import CredentialsError, Refusal, RequestError, SessionError
@@ -71,14 +73,16 @@ class Gate:
         *,
         db: Database,
         clock: Clock,
-        formats: Formats,
-        lifetimes: Lifetimes | None = None,
+        settings: Settings,
         throttle: Throttle | None = None,
         cost: Cost | None = None,
     ) -> None:
         self.clock = clock
-        self.formats = formats
-        self.lifetimes = lifetimes or Lifetimes()
+        self.formats = Formats.of(settings)
+        self.lifetimes = Lifetimes(
+            bearer=timedelta(seconds=settings.bearer_token_s),
+            session_idle=timedelta(seconds=settings.session_idle_s),
+        )
         self.throttle = throttle or Throttle()
         self._db = db
         self._cost = cost or Cost()

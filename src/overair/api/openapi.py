@@ -1,13 +1,11 @@
 """The OpenAPI 3.1 document, written from the routes' own declarations.
 
-``python -m overair.api.openapi FILE`` writes the one that is checked in; a test keeps it current.
+``make openapi`` writes the one that is checked in; a test keeps it current.
 Shapes come from msgspec, in the words of JSON Schema 2020-12; what a shape cannot say (the texts of
 refusals, the forms of path parameters) is added here.
 """
 
-import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import msgspec
@@ -201,7 +199,3 @@ def openapi_json() -> bytes:
     """The document as it is served and checked in."""
     raw = msgspec.json.encode(openapi_document())
     return msgspec.json.format(raw, indent=2) + b"\n"
-
-
-if __name__ == "__main__":
-    Path(sys.argv[1]).write_bytes(openapi_json())

@@ -25,7 +25,7 @@ Not in here: rules. A handler makes one call into the engine or the reports, and
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 
@@ -74,7 +74,6 @@ class Rooms:
     clock: Clock
     """Campaign time. Tokens are on the gate's clock."""
     gate: Gate
-    formats: Formats = field(default_factory=Formats)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +94,11 @@ class Call(Generic[B, Q]):
     @property
     def settings(self) -> Settings:
         return self.rooms.settings
+
+    @property
+    def formats(self) -> Formats:
+        """The checks of account names and device ids."""
+        return self.rooms.gate.formats
 
     @property
     def now(self) -> datetime:
