@@ -15,7 +15,7 @@ from overair.config import Limits
 from overair.core.ids import DeviceId
 from overair.core.pilot import is_proven
 from overair.core.upgrade import FINAL, IGNORE, Reason, UpgradeEvent, UpgradeState, after
-from overair.engine import licenses
+from overair.engine import billing
 from overair.engine.notify import DeviceChange, notify_devices
 from overair.store import proofs, tally, upgrades
 from overair.store.campaigns import Campaign
@@ -71,14 +71,14 @@ def note_moves(
         if move.device_id is None or move.state not in FINAL:
             continue
         if move.state is UpgradeState.SUCCEEDED:
-            licenses.record_upgrade_license(
+            billing.record_upgrade_license(
                 tx,
                 account_id=campaign.account_id,
                 device_id=move.device_id,
                 campaign_id=campaign.id,
                 now=now,
             )
-        licenses.release_ending_license(tx, move.device_id, now)
+        billing.release_ending_license(tx, move.device_id, now)
     notify_devices(
         tx,
         campaign,
