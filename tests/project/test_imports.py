@@ -46,6 +46,7 @@ ALLOWED: dict[str, set[str]] = {
         "cli",
         "devices",
         "engine",
+        "housekeeping",
         "log",
         "store",
     },
