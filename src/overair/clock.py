@@ -78,7 +78,7 @@ class FastClock:
     async def sleep(self, delay_s: float) -> None:
         # Short real naps, so that a change of rate takes hold during a long virtual wait.
         end = self.monotonic() + max(0.0, delay_s)
-        while (left := end - self.monotonic()) > 0:
+        while (left := end - self.monotonic()) > 0:  # noqa: ASYNC110 - it is time that is awaited
             await asyncio.sleep(min(left / self._rate, 0.25))
 
 

@@ -31,6 +31,7 @@ class AttemptEvent(StrEnum):
 
     RETRIEVE = "retrieve"  # the device fetched what it is to do
     PROGRESS = "progress"  # it is at work: a report, or the first byte of the artifact
+    NOTE = "note"  # words that change nothing
     DOWNLOAD = "download"  # it has the whole artifact
     SUCCEED = "succeed"
     FAIL = "fail"
@@ -52,6 +53,7 @@ _E = AttemptEvent
 TABLE: Final[dict[tuple[AttemptState, AttemptEvent], AttemptState | Ignored | Refused]] = {
     (_S.OFFERED, _E.RETRIEVE): _S.RETRIEVED,
     (_S.OFFERED, _E.PROGRESS): _S.RUNNING,
+    (_S.OFFERED, _E.NOTE): IGNORE,
     (_S.OFFERED, _E.DOWNLOAD): _S.DOWNLOADED,
     (_S.OFFERED, _E.SUCCEED): _S.FINISHED,
     (_S.OFFERED, _E.FAIL): _S.FAILED,
@@ -62,6 +64,7 @@ TABLE: Final[dict[tuple[AttemptState, AttemptEvent], AttemptState | Ignored | Re
     (_S.OFFERED, _E.EXPIRE): _S.EXPIRED,
     (_S.RETRIEVED, _E.RETRIEVE): IGNORE,
     (_S.RETRIEVED, _E.PROGRESS): _S.RUNNING,
+    (_S.RETRIEVED, _E.NOTE): IGNORE,
     (_S.RETRIEVED, _E.DOWNLOAD): _S.DOWNLOADED,
     (_S.RETRIEVED, _E.SUCCEED): _S.FINISHED,
     (_S.RETRIEVED, _E.FAIL): _S.FAILED,
@@ -72,6 +75,7 @@ TABLE: Final[dict[tuple[AttemptState, AttemptEvent], AttemptState | Ignored | Re
     (_S.RETRIEVED, _E.EXPIRE): _S.EXPIRED,
     (_S.RUNNING, _E.RETRIEVE): IGNORE,
     (_S.RUNNING, _E.PROGRESS): IGNORE,
+    (_S.RUNNING, _E.NOTE): IGNORE,
     (_S.RUNNING, _E.DOWNLOAD): _S.DOWNLOADED,
     (_S.RUNNING, _E.SUCCEED): _S.FINISHED,
     (_S.RUNNING, _E.FAIL): _S.FAILED,
@@ -82,6 +86,7 @@ TABLE: Final[dict[tuple[AttemptState, AttemptEvent], AttemptState | Ignored | Re
     (_S.RUNNING, _E.EXPIRE): _S.EXPIRED,
     (_S.DOWNLOADED, _E.RETRIEVE): IGNORE,
     (_S.DOWNLOADED, _E.PROGRESS): IGNORE,
+    (_S.DOWNLOADED, _E.NOTE): IGNORE,
     (_S.DOWNLOADED, _E.DOWNLOAD): IGNORE,
     (_S.DOWNLOADED, _E.SUCCEED): _S.FINISHED,
     (_S.DOWNLOADED, _E.FAIL): _S.FAILED,
@@ -92,6 +97,7 @@ TABLE: Final[dict[tuple[AttemptState, AttemptEvent], AttemptState | Ignored | Re
     (_S.DOWNLOADED, _E.EXPIRE): _S.EXPIRED,
     (_S.CANCELLING, _E.RETRIEVE): REFUSE,
     (_S.CANCELLING, _E.PROGRESS): IGNORE,  # messages of a download under way still arrive
+    (_S.CANCELLING, _E.NOTE): IGNORE,
     (_S.CANCELLING, _E.DOWNLOAD): IGNORE,
     (_S.CANCELLING, _E.SUCCEED): _S.FINISHED,  # the device was faster
     (_S.CANCELLING, _E.FAIL): _S.FAILED,
@@ -102,6 +108,7 @@ TABLE: Final[dict[tuple[AttemptState, AttemptEvent], AttemptState | Ignored | Re
     (_S.CANCELLING, _E.EXPIRE): _S.CANCELLED,
     (_S.EXPIRED, _E.RETRIEVE): REFUSE,
     (_S.EXPIRED, _E.PROGRESS): IGNORE,
+    (_S.EXPIRED, _E.NOTE): IGNORE,
     (_S.EXPIRED, _E.DOWNLOAD): IGNORE,
     (_S.EXPIRED, _E.SUCCEED): _S.FINISHED,
     (_S.EXPIRED, _E.FAIL): _S.FAILED,
@@ -117,6 +124,7 @@ TABLE: Final[dict[tuple[AttemptState, AttemptEvent], AttemptState | Ignored | Re
         for closed in (_S.FINISHED, _S.FAILED, _S.CANCELLED)
         for event in _E
     },
+    (_S.CANCELLED, _E.CANCEL_CONFIRM): IGNORE,  # the device says again what we have recorded
 }
 
 CLOSED: Final = frozenset({_S.FINISHED, _S.FAILED, _S.CANCELLED, _S.EXPIRED})

@@ -137,9 +137,7 @@ def _not_running(rules: Rules, place: Place, now: datetime) -> Decision | None:
     if rules.status is CampaignStatus.REQUEST_PENDING:
         return Decision(offer=False, wait=Wait.CHECKS)
     if rules.status is CampaignStatus.REQUEST_QUEUED:
-        return Decision(
-            offer=False, wait=Wait.START, until=max(now, start_of(rules.start_date))
-        )
+        return Decision(offer=False, wait=Wait.START, until=max(now, start_of(rules.start_date)))
     if rules.status is not CampaignStatus.SCHEDULED or now >= rules.ends_at:
         return Decision(offer=False, wait=Wait.OVER)
     if place.busy:
@@ -177,9 +175,7 @@ def _begun(day: date | None, now: datetime) -> bool:
     return day is None or now >= start_of(day)
 
 
-def poll_interval(
-    normal_s: int, now: datetime, opens_at: datetime | None, minimum_s: int
-) -> int:
+def poll_interval(normal_s: int, now: datetime, opens_at: datetime | None, minimum_s: int) -> int:
     """Seconds to the next check-in of a device that may be offered something at ``opens_at``.
 
     About three check-ins fall before the window opens; never below ``minimum_s``, never above the
@@ -193,8 +189,9 @@ def poll_interval(
     return max(min(normal_s, step), min(minimum_s, normal_s))
 
 
-_STEPS_S = (30,) + tuple(
-    minute * 60 for minute in (1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 360, 720)
+_STEPS_S = (
+    30,
+    *(minute * 60 for minute in (1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 360, 720)),
 )
 
 

@@ -41,9 +41,7 @@ EXPIRY_BATCH = 200
 log = structlog.get_logger()
 
 
-def step(
-    tx: Tx, campaign_id: CampaignId, owner: str, settings: Settings, now: datetime
-) -> bool:
+def step(tx: Tx, campaign_id: CampaignId, owner: str, settings: Settings, now: datetime) -> bool:
     """Carry a claimed campaign one step further; whether there is more to do at once."""
     if not campaigns.still_held(tx, campaign_id, owner, now):
         return False
@@ -213,9 +211,7 @@ def _watch(tx: Tx, campaign: Campaign, now: datetime) -> bool:
 def _close(tx: Tx, campaign: Campaign, settings: Settings, now: datetime) -> bool:
     assert campaign.closing is not None
     event = UpgradeEvent(campaign.closing)
-    some = upgrades.lock(
-        tx, upgrades.still_open(tx, campaign.id, settings.limits.sweep_devices)
-    )
+    some = upgrades.lock(tx, upgrades.still_open(tx, campaign.id, settings.limits.sweep_devices))
     some = [upgrade for upgrade in some if upgrade.state in OPEN]
     if not some:
         campaigns.end_closing(tx, campaign.id)
@@ -250,9 +246,7 @@ def _let_go(
         grace = timedelta(seconds=settings.grace_s)
         attempts.set_due(tx, attempt.id, campaign.rules.ends_at + grace)
         return
-    attempts.move(
-        tx, attempt, AttemptState(attempt_after(attempt.state, AttemptEvent.EXPIRE)), now
-    )
+    attempts.move(tx, attempt, AttemptState(attempt_after(attempt.state, AttemptEvent.EXPIRE)), now)
     attempts.release_device(tx, attempt)
 
 
@@ -340,16 +334,15 @@ class Advance:
         active = list(claimed)
         # One step each in turn: a small campaign does not wait for a large one.
         while active:
-            more = []
-            for campaign_id in active:
-                if await self._db.transact(
-                    step, campaign_id, self._owner, self._settings, self._clock.now()
-                ):
-                    more.append(campaign_id)
-            active = more
+            active = [campaign_id for campaign_id in active if await self._step(campaign_id)]
             if self._clock.now() >= lease - timedelta(seconds=self._settings.lease_s / 2):
                 break  # claimed again at the next turn, with a fresh lease
         if claimed:
             await self._db.transact(campaigns.release, claimed, self._owner)
         expired = await self._db.transact(expire, self._settings, self._clock.now())
         return bool(active) or expired == EXPIRY_BATCH
+
+    async def _step(self, campaign_id: CampaignId) -> bool:
+        return await self._db.transact(
+            step, campaign_id, self._owner, self._settings, self._clock.now()
+        )

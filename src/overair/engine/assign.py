@@ -15,8 +15,8 @@ from overair.config import Settings
 from overair.core.attempt import IGNORE, REFUSE, AttemptEvent, AttemptState, after
 from overair.core.ids import AttemptId, DeviceId
 from overair.core.plan import Decision, Link, Place, decide, link, phase
-from overair.core.upgrade import UpgradeEvent, UpgradeState
 from overair.core.upgrade import Reason as UpgradeReason
+from overair.core.upgrade import UpgradeEvent, UpgradeState
 from overair.core.upgrade import after as upgrade_after
 from overair.engine.upgrades import note_moves
 from overair.store import attempts, campaigns, polls, upgrades

@@ -18,6 +18,7 @@ from overair.core.attempt import IGNORE, REFUSE, AttemptEvent, AttemptState, aft
 from overair.core.campaign import CampaignStatus
 from overair.core.ids import AttemptId, DeviceId
 from overair.core.upgrade import OPEN, Reason, UpgradeEvent
+from overair.engine import devicelog
 from overair.engine.upgrades import Happening, apply_events
 from overair.store import attempts, campaigns, inventory, polls, tally, upgrades
 from overair.store.attempts import Attempt, Message
@@ -42,6 +43,7 @@ class DeviceEvent:
     attempt_id: AttemptId
     event: AttemptEvent
     message: Message | None = None
+    logged: bool = False  # verbose logging is on for the device
 
 
 def record(tx: Tx, event: DeviceEvent, settings: Settings, now: datetime) -> Taken:
@@ -53,7 +55,7 @@ def record(tx: Tx, event: DeviceEvent, settings: Settings, now: datetime) -> Tak
     state = after(attempt.state, event.event)
     if state == REFUSE:
         return Taken.GONE
-    _keep(tx, attempt, event, settings, final=state != IGNORE)
+    _keep(tx, attempt, event, settings, now, final=state != IGNORE)
     if state == IGNORE:
         return Taken.TAKEN
     _move(tx, attempt, AttemptState(state), event.event, settings, now)
@@ -61,13 +63,21 @@ def record(tx: Tx, event: DeviceEvent, settings: Settings, now: datetime) -> Tak
 
 
 def _keep(
-    tx: Tx, attempt: Attempt, event: DeviceEvent, settings: Settings, *, final: bool
+    tx: Tx,
+    attempt: Attempt,
+    event: DeviceEvent,
+    settings: Settings,
+    now: datetime,
+    *,
+    final: bool,
 ) -> None:
     """Keep the device's words, up to a limit that only an ending may pass."""
     if event.message is None:
         return
     if attempt.feedback_count < settings.limits.feedback_per_attempt or final:
         attempts.add_message(tx, attempt.id, event.message)
+        if event.logged:
+            devicelog.note_details(tx, event.device_id, event.message.details, settings.limits, now)
 
 
 def _move(
@@ -132,9 +142,10 @@ def _succeed(
     attempts.release_device(tx, attempt)
     happening = Happening(upgrade=upgrade, event=UpgradeEvent.SUCCEED, reason=Reason.SUCCESS)
     apply_events(tx, campaign, [happening], settings.limits, now)
-    if campaign.status is CampaignStatus.SCHEDULED and not OPEN & tally.counts(
-        tx, campaign.id
-    ).keys():
+    if (
+        campaign.status is CampaignStatus.SCHEDULED
+        and not OPEN & tally.counts(tx, campaign.id).keys()
+    ):
         campaigns.hasten(tx, campaign.id, now)
         tx.hint("advance")
 
@@ -189,7 +200,7 @@ def note_bytes(
     for start, end in sent:
         covered = coverage.add(covered, start, end)
         if coverage.covers(covered, size_bytes):
-            covered, downloads = (), downloads + 1
+            covered, downloads = coverage.EMPTY, downloads + 1
     attempts.set_coverage(tx, attempt.id, coverage.encode(covered), downloads)
     if downloads == attempt.downloads:
         event = AttemptEvent.PROGRESS
@@ -197,6 +208,4 @@ def note_bytes(
         event = AttemptEvent.GIVE_UP
     else:
         event = AttemptEvent.DOWNLOAD
-    record(
-        tx, DeviceEvent(device_id=device_id, attempt_id=attempt_id, event=event), settings, now
-    )
+    record(tx, DeviceEvent(device_id=device_id, attempt_id=attempt_id, event=event), settings, now)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from overair.core.ids import AttemptId, DeviceId
+from overair.core.ids import AccountId, AttemptId, DeviceId
 from overair.store.database import Tx, to_ms
 
 
@@ -70,7 +70,7 @@ def attributes(tx: Tx, device_id: DeviceId) -> dict[str, str]:
     rows = tx.all(
         "select name, value from device_attribute where device_id = ? order by name", (device_id,)
     )
-    return {name: value for name, value in rows}
+    return dict(rows)
 
 
 def put_attributes(tx: Tx, device_id: DeviceId, values: Mapping[str, str]) -> None:
@@ -93,3 +93,12 @@ def drop_attributes(tx: Tx, device_id: DeviceId, names: Iterable[str]) -> None:
 def want_attributes(tx: Tx, device_id: DeviceId) -> None:
     """Ask the device for its attributes at its next check-in."""
     tx.execute("update device set wants_attributes = true where id = ?", (device_id,))
+
+
+def insert_unknown(tx: Tx, account_id: AccountId, controller_id: str, now: datetime) -> None:
+    """A device of which nothing is known but its name; nothing happens if the name is taken."""
+    tx.execute(
+        "insert into device (account_id, imei, controller_id, created_at, updated_at)"
+        " values (?, ?, ?, ?, ?) on conflict do nothing",
+        (account_id, controller_id, controller_id, to_ms(now), to_ms(now)),
+    )

@@ -66,16 +66,16 @@ class Migration:
 
 def known_migrations() -> list[Migration]:
     """The schema files of this program, in order."""
-    found = []
-    for entry in resources.files("overair.store").joinpath("schema").iterdir():
-        if entry.name.endswith(".sql"):
-            found.append(
-                Migration(
-                    version=int(entry.name.split("_", 1)[0]),
-                    name=entry.name,
-                    text=entry.read_text(encoding="utf-8"),
-                )
-            )
+    files = resources.files("overair.store").joinpath("schema").iterdir()
+    found = [
+        Migration(
+            version=int(entry.name.split("_", 1)[0]),
+            name=entry.name,
+            text=entry.read_text(encoding="utf-8"),
+        )
+        for entry in files
+        if entry.name.endswith(".sql")
+    ]
     return sorted(found, key=lambda migration: migration.version)
 
 

@@ -14,7 +14,7 @@ from overair.core.ids import AccountId, AttemptId, CampaignId, DeviceId, Package
 from overair.core.plan import Rules
 from overair.core.upgrade import UpgradeState
 from overair.core.window import decode_windows
-from overair.store.database import Row, Tx, for_update, opt_from_ms
+from overair.store.database import Row, Tx, for_update, from_ms, opt_from_ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +66,7 @@ class Device:
     open_upgrade_id: UpgradeId | None
     open_attempt_id: AttemptId | None
     installed_attempt_id: AttemptId | None
+    logging_until_ms: int | None  # its verbose logging is on until then
 
     @property
     def zone(self) -> tzinfo | None:
@@ -73,15 +74,15 @@ class Device:
 
 
 _DEVICE = """select id, account_id, imei, controller_id, token_hash, protocol, two_phase, time_zone,
- poll_interval_s, wants_attributes, open_upgrade_id, open_attempt_id, installed_attempt_id
- from device"""
+ poll_interval_s, wants_attributes, open_upgrade_id, open_attempt_id, installed_attempt_id,
+ (select expires_at from device_logging where device_id = device.id) from device"""
 
 
 def _device(row: Row) -> Device:
     return Device(
         row[0], row[1], row[2], row[3], row[4], row[5],
         None if row[6] is None else bool(row[6]),
-        row[7], row[8], bool(row[9]), row[10], row[11], row[12],
+        row[7], row[8], bool(row[9]), row[10], row[11], row[12], row[13],
     )  # fmt: skip
 
 
@@ -137,6 +138,7 @@ class Deployment:
     sha1: str
     md5: str
     size_bytes: int
+    stored_at: datetime
 
 
 _RULES = """c.status, c.start_date, c.end_date, c.download_after_date, c.download_windows,
@@ -181,7 +183,8 @@ def deployment(tx: Tx, attempt_id: AttemptId) -> Deployment | None:
     row = tx.one(
         f"select {_RULES}, t.id, t.device_id, t.upgrade_id, t.state, t.downloaded_at,"
         " t.cancel_refused_at, c.uuid, c.tag, p.id, p.kind, p.name, p.to_version, p.part,"
-        " p.local_target_path, t.file_name, f.sha256, f.sha1, f.md5, f.size_bytes"
+        " p.local_target_path, t.file_name, f.sha256, f.sha1, f.md5, f.size_bytes,"
+        " f.created_at"
         " from attempt t join campaign c on c.id = t.campaign_id"
         " join package p on p.id = t.package_id"
         " join artifact f on f.sha256 = t.artifact_sha256 where t.id = ?",
@@ -210,14 +213,13 @@ def deployment(tx: Tx, attempt_id: AttemptId) -> Deployment | None:
         sha1=row[23],
         md5=row[24],
         size_bytes=row[25],
+        stored_at=from_ms(row[26]),
     )
 
 
 def artifact_of(tx: Tx, package_id: PackageId) -> tuple[str, str] | None:
     """(sha256, stored file name) of a package's bytes; None if it has none."""
-    row = tx.one(
-        "select artifact_sha256, file_name from package where id = ?", (package_id,)
-    )
+    row = tx.one("select artifact_sha256, file_name from package where id = ?", (package_id,))
     if row is None or row[0] is None or row[1] is None:
         return None
     return row[0], row[1]

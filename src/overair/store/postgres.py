@@ -121,9 +121,7 @@ class PostgresDatabase:
             self._spawn(f"overair-reader-{number}", self._reads, read_only=True)
 
     def _spawn(self, name: str, jobs: queue.SimpleQueue[_Job | None], *, read_only: bool) -> None:
-        thread = threading.Thread(
-            target=self._work, name=name, args=(jobs, read_only), daemon=True
-        )
+        thread = threading.Thread(target=self._work, name=name, args=(jobs, read_only), daemon=True)
         self._threads.append(thread)
         thread.start()
 
@@ -155,9 +153,7 @@ class PostgresDatabase:
     def on_hint(self, loop: Hint, wake: Callable[[], None]) -> None:
         self._wakers.setdefault(loop, []).append(wake)
 
-    async def _run(
-        self, jobs: queue.SimpleQueue[_Job | None], fn: Callable[[Tx], T]
-    ) -> T:
+    async def _run(self, jobs: queue.SimpleQueue[_Job | None], fn: Callable[[Tx], T]) -> T:
         if self._closing or self._loop is None:
             raise StoreUnavailableError("the database is closed")
         future: asyncio.Future[T] = self._loop.create_future()
@@ -208,9 +204,9 @@ class PostgresDatabase:
                     )
                     if broken and connection is not None:
                         connection = None
-                    if not again and (not broken or committing) or attempt == TRIES - 1:
+                    if (not again and (not broken or committing)) or attempt == TRIES - 1:
                         break
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001 - whatever the function raised is its caller's
                     self._rollback(connection)
                     outcome = (False, error)
                     break

@@ -259,7 +259,7 @@ class SqliteDatabase:
         except sqlite3.Error as error:
             self._undo(batch, translate(error))
             return set()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - the callers are told, the thread goes on
             self._undo(batch, StoreError(f"the transaction was lost: {error!r}"))
             return set()
         for job in batch:

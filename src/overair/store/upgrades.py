@@ -70,9 +70,7 @@ def _size(tx: Tx, campaign_id: CampaignId) -> int:
     return int(row[0])
 
 
-def in_state(
-    tx: Tx, campaign_id: CampaignId, state: UpgradeState, limit: int
-) -> list[Upgrade]:
+def in_state(tx: Tx, campaign_id: CampaignId, state: UpgradeState, limit: int) -> list[Upgrade]:
     """Upgrades of the campaign in one state, oldest first."""
     rows = tx.all(
         f"{_SELECT} where u.campaign_id = ? and u.state = ? order by u.id limit ?",
@@ -109,7 +107,8 @@ def lock(tx: Tx, upgrades: Sequence[Upgrade]) -> list[Upgrade]:
     for start in range(0, len(ids), CHUNK):
         some = ids[start : start + CHUNK]
         rows = tx.all(
-            f"{_SELECT} where u.id in ({marks(len(some))}) order by u.id for no key update", list(some)
+            f"{_SELECT} where u.id in ({marks(len(some))}) order by u.id for no key update",
+            list(some),
         )
         found += [_upgrade(row) for row in rows]
     return found
@@ -262,3 +261,13 @@ def free(tx: Tx, pairs: Iterable[tuple[DeviceId, UpgradeId]]) -> None:
         "update device set open_upgrade_id = null where id = ? and open_upgrade_id = ?",
         list(pairs),
     )
+
+
+def latest_of_imei(tx: Tx, account_id: AccountId, imei: str) -> Upgrade | None:
+    """The device's place in the latest campaign of its account that named it."""
+    row = tx.one(
+        f"{_SELECT} join campaign c on c.id = u.campaign_id"
+        " where u.imei = ? and c.account_id = ? order by u.id desc limit 1",
+        (imei, account_id),
+    )
+    return None if row is None else _upgrade(row)

@@ -145,6 +145,7 @@ create table device (
     refreshed_at bigint,
     unique (account_id, controller_id)
 );
+create index device_open_attempt on device (open_attempt_id) where open_attempt_id is not null;
 create index device_account_imei on device (account_id, imei);
 create index device_account_make_model on device (account_id, make, model);
 
@@ -272,6 +273,7 @@ create table device_upgrade (
 );
 create index device_upgrade_sweep on device_upgrade (campaign_id, state, id);
 create index device_upgrade_device on device_upgrade (device_id, id);
+create index device_upgrade_imei on device_upgrade (imei, id);
 
 -- Rows added up give the count of a campaign's devices in a state; slots keep writers apart.
 create table tally (
@@ -324,7 +326,7 @@ create table callback_listener (
     account_id bigint not null references account (id),
     api_version integer not null,
     generation bigint not null,                 -- a message goes to the listener it was written for
-    url text not null,
+    url text not null,                          -- '': deleted; the row keeps the generation
     username text not null default '',
     password text not null default '',
     registered_at bigint not null,
@@ -338,15 +340,17 @@ create table callback_message (
     generation bigint not null,
     stream text not null,                       -- messages of one stream are sent in order
     body text not null,
-    state text not null,                        -- queued, delivered, dropped
+    state text not null,                        -- new, queued, delivered, dropped
     attempts integer not null default 0,
     created_at bigint not null,
-    due_at bigint,
+    due_at bigint,                              -- of the first message of a stream only
     lease_owner text,
     lease_until bigint,
     done_at bigint
 );
 create index callback_message_due on callback_message (due_at) where due_at is not null;
+create index callback_message_new on callback_message (account_id, api_version, id)
+    where state = 'new';
 create index callback_message_stream on callback_message (account_id, api_version, stream, id)
     where state = 'queued';
 

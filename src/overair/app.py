@@ -1,0 +1,251 @@
+"""The one place that builds things: settings → clocks → database → servers → loops.
+
+``Server`` holds everything that one process runs, as values that a test can build too; ``serve`` puts
+it on a socket and keeps it there until a signal comes. Requests are told apart by their first path
+segments: device endpoints go to raw handlers, the management API to its routes, and a few pages
+for the operator are answered here.
+"""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+import uvloop
+from granian.constants import Interfaces, SSLProtocols
+from granian.http import HTTP1Settings
+from granian.server.embed import Server as Granian
+
+from overair.api.gate import Gate as ApiGate
+from overair.api.openapi import openapi_json
+from overair.api.published import published_routes
+from overair.api.routing import Api, Rooms
+from overair.artifacts.choice import open_storage
+from overair.artifacts.storage import ArtifactStorage
+from overair.callbacks import CallbackDelivery
+from overair.clock import Clock, FastClock, SystemClock
+from overair.config import ConfigError, Settings
+from overair.devices.artifacts import Artifacts
+from overair.devices.asgi import Answer, Receive, Scope, Send, respond
+from overair.devices.ddi import Ddi
+from overair.devices.gate import Gate as DeviceGate
+from overair.devices.seen import SeenBuffer
+from overair.engine.advance import Advance
+from overair.housekeeping import Housekeeping
+from overair.installation import installation_key
+from overair.metrics import Metrics, StoreFigures
+from overair.store import figures, open_database
+from overair.store.database import Database, StoreError, Tx
+
+log = structlog.get_logger()
+
+ARTIFACTS_FOLDER = "artifacts"
+BACKLOG = 4096  # a fleet that comes back after a power cut opens its connections all at once
+TEXT = b"text/plain; charset=utf-8"
+JSON = b"application/json"
+
+
+class Server:
+    """Everything that one process runs."""
+
+    def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.wall = SystemClock()
+        self.clock = clock or (
+            FastClock(settings.time_rate) if settings.time_rate != 1.0 else self.wall
+        )
+        self.owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self.key = installation_key(settings)
+        self.db: Database = open_database(settings.database_url, self.clock)
+        self.storage: ArtifactStorage = _storage(settings)
+        self.metrics = Metrics()
+        self.seen = SeenBuffer(self.db, self.clock)
+        self.api_gate = ApiGate(db=self.db, clock=self.wall, settings=settings)
+        self.api = Api(
+            published_routes(),
+            Rooms(
+                settings=settings,
+                db=self.db,
+                clock=self.clock,
+                gate=self.api_gate,
+                storage=self.storage,
+            ),
+        )
+        self.ddi = Ddi(
+            self.db,
+            self.clock,
+            settings,
+            DeviceGate(self.db, self.clock, settings, self.seen, self.key),
+            self.seen,
+            Artifacts(self.db, self.storage, settings, self.key),
+            self.metrics.check_ins.inc,
+        )
+        self._openapi = b""
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Open the database and start the loops. Raises StoreError."""
+        await self.db.start()
+        self._openapi = openapi_json()
+        loops: list[Callable[[], Awaitable[None]]] = [self.seen.run]
+        if self.settings.engine:
+            loops += [
+                Advance(self.db, self.clock, self.settings, self.owner).run,
+                CallbackDelivery(self.db, self.wall, self.settings, self.owner).run,
+                Housekeeping(self.db, self.storage, self.clock, self.wall, self.settings).run,
+            ]
+        self._tasks = [asyncio.create_task(_kept_alive(loop)) for loop in loops]
+
+    async def close(self) -> None:
+        """Stop the loops, write what is only in memory, and let go of everything."""
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        await self.seen.flush()
+        self.api_gate.close()
+        await self.storage.close()
+        await self.db.close()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI: where each request goes."""
+        if scope["type"] != "http":
+            return
+        path: str = scope["path"]
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        if path.startswith("/api/"):
+            await self.api(scope, receive, send)
+            self.metrics.api_latency.observe(loop.time() - began)
+        elif "/controller/v1/" in path:
+            await self.ddi(scope, receive, send)
+            self.metrics.device_latency.observe(loop.time() - began)
+        else:
+            await respond(send, await self._page(scope, path), head=scope["method"] == "HEAD")
+
+    async def _page(self, scope: Scope, path: str) -> Answer:
+        known = path in ("/healthz", "/readyz", "/openapi.json") or (
+            path == "/metrics" and self.settings.metrics
+        )
+        if not known:
+            return Answer(404, b'{"errorCode":"NOT_FOUND","errorMessage":"Not found"}', JSON)
+        if scope["method"] not in ("GET", "HEAD"):
+            return Answer(405, headers=((b"allow", b"GET, HEAD"),))
+        match path:
+            case "/healthz":
+                return Answer(200, b"ok\n", TEXT)
+            case "/readyz":
+                return await self._readiness()
+            case "/openapi.json":
+                return Answer(200, self._openapi, JSON)
+            case _:
+                figured = await self.db.report(self._figures)
+                return Answer(200, self.metrics.render(figured), TEXT)
+
+    async def _readiness(self) -> Answer:
+        try:
+            ready = await self.db.report(figures.is_reachable)
+        except StoreError as error:
+            return Answer(503, f"the database: {error}\n".encode(), TEXT)
+        return Answer(200, b"ready\n", TEXT) if ready else Answer(503, b"no schema\n", TEXT)
+
+    def _figures(self, tx: Tx) -> StoreFigures:
+        return StoreFigures(
+            devices=figures.devices_by_state(tx),
+            attempts=figures.attempts_by_state(tx),
+            engine_lag_s=figures.engine_lag_ms(tx, self.clock.now()) / 1000,
+            callbacks_queued=figures.callbacks_queued(tx),
+        )
+
+
+async def _kept_alive(loop: Callable[[], Awaitable[None]]) -> None:
+    """Run a loop for ever; a fault in one of its turns is logged and not the end of it."""
+    while True:
+        try:
+            await loop()
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            log.exception("a loop failed and starts again", loop=getattr(loop, "__qualname__", ""))
+            await asyncio.sleep(1.0)
+
+
+def _storage(settings: Settings) -> ArtifactStorage:
+    try:
+        return open_storage(
+            Path(settings.data) / ARTIFACTS_FOLDER,
+            location=settings.storage,
+            options=settings.storage_options,
+            delivery=settings.artifact_delivery,
+        )
+    except ValueError as error:
+        raise ConfigError(f"settings: {error}") from error
+
+
+@contextlib.asynccontextmanager
+async def listening(server: Server) -> Any:
+    """``server`` on its address, for as long as the context lasts."""
+    settings = server.settings
+    host, port = settings.listen
+    await server.start()
+    granian = Granian(
+        server,
+        address=host,
+        port=port,
+        interface=Interfaces.ASGINL,
+        websockets=False,
+        backlog=BACKLOG,
+        http1_settings=HTTP1Settings(pipeline_flush=True),
+        log_enabled=False,
+        ssl_cert=Path(settings.tls_certificate) if settings.tls_certificate else None,
+        ssl_key=Path(settings.tls_key) if settings.tls_key else None,
+        # Modems in the field speak 1.2.
+        ssl_protocol_min=SSLProtocols.tls12,
+    )
+    task = asyncio.create_task(granian.serve())
+    try:
+        await _until_listening(task, host, port)
+        yield server
+    finally:
+        granian.stop()  # type: ignore[no-untyped-call]  # granian's own signature has no types
+        await task
+        await server.close()
+
+
+async def _until_listening(task: "asyncio.Task[None]", host: str, port: int) -> None:
+    """Wait until the socket answers. Raises ConfigError if the address cannot be used."""
+    target = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    for _ in range(500):
+        if task.done():
+            break
+        try:
+            _, writer = await asyncio.open_connection(target, port)
+        except OSError:
+            await asyncio.sleep(0.01)
+        else:
+            writer.close()
+            return
+    raise ConfigError(f"settings: http: cannot listen on {host}:{port}; is it in use?")
+
+
+async def _serve(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with listening(Server(settings)) as server:
+        log.info("overair serves", address=settings.http, database=server.db.dialect)
+        await stop.wait()
+        log.info("overair stops")
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGINT or SIGTERM. Raises ConfigError, StoreError."""
+    uvloop.run(_serve(settings))

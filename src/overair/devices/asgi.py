@@ -1,0 +1,97 @@
+"""The little of HTTP that device endpoints need: plain ASGI, no framework.
+
+Every answer has a Content-Length and is sent in one piece: small clients need the length
+(``http-ddi.md`` 4.2). Artifacts are sent by ``artifacts/serving.py``.
+"""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class DisconnectError(Exception):
+    """The client went away before its request was whole."""
+
+
+class TooLargeError(Exception):
+    """The request's body is longer than allowed."""
+
+
+class Request:
+    """A request as ASGI gives it; headers are looked up by their lower-case name."""
+
+    __slots__ = ("_receive", "headers", "method", "path", "scope")
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self.scope = scope
+        self.method: str = scope["method"]
+        self.headers: dict[bytes, bytes] = {}
+        for name, value in scope["headers"]:
+            self.headers.setdefault(name, value)
+        # Still percent-encoded: only there is an encoded slash different from a separator.
+        self.path: bytes | str = scope.get("raw_path") or scope["path"]
+        self._receive = receive
+
+    def header(self, name: bytes) -> str | None:
+        value = self.headers.get(name)
+        return None if value is None else value.decode("latin-1")
+
+    @property
+    def query(self) -> str:
+        raw: bytes = self.scope.get("query_string", b"")
+        return raw.decode("latin-1")
+
+    @property
+    def client(self) -> str:
+        """The peer's address, or an empty text."""
+        client = self.scope.get("client")
+        return str(client[0]) if client else ""
+
+    @property
+    def receive(self) -> Receive:
+        return self._receive
+
+    async def body(self, limit: int) -> bytes:
+        """The whole body. Raises TooLargeError, DisconnectError."""
+        length = self.headers.get(b"content-length", b"0")
+        if length.isdigit() and int(length) > limit:
+            raise TooLargeError
+        pieces: list[bytes] = []
+        size = 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise DisconnectError
+            piece: bytes = message.get("body", b"")
+            size += len(piece)
+            if size > limit:
+                raise TooLargeError
+            pieces.append(piece)
+            if not message.get("more_body", False):
+                return b"".join(pieces)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: bytes = b""
+    headers: tuple[tuple[bytes, bytes], ...] = field(default=())
+
+
+async def respond(send: Send, answer: Answer, *, head: bool = False) -> None:
+    """Send ``answer``; of one to HEAD only the headers."""
+    headers = [(b"content-length", b"%d" % len(answer.body)), *answer.headers]
+    if answer.status == 304:
+        headers = list(answer.headers)  # a length here would be that of the full answer
+    elif answer.content_type:
+        headers.append((b"content-type", answer.content_type))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if head else answer.body})

@@ -1,0 +1,191 @@
+"""Who is asking? Tenants, tokens and trusted proxies (``http-ddi.md`` 2, 3).
+
+Missing or wrong credentials, an unknown tenant, an unknown device with a token and a device of
+another account all get the same 401, so that nobody learns which devices there are. The one
+exception is a valid gateway token, which may know: an unknown device is 404, or is registered.
+
+Accounts are few and change seldom: they are read once a second, devices at every request.
+"""
+
+import hmac
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from overair.artifacts.links import verify
+from overair.clock import Clock, SystemClock
+from overair.config import Settings
+from overair.core.credentials import fingerprint
+from overair.devices.asgi import Request
+from overair.devices.seen import SeenBuffer
+from overair.engine.register import register_device
+from overair.protocols.ddi.route import Resource, Route
+from overair.protocols.ddi.values import DdiError
+from overair.store import polls
+from overair.store.database import Database, to_ms
+from overair.store.polls import Device, Tenant
+
+TENANTS_FOR_S = 1.0
+_DOWNLOADS = (Resource.ARTIFACT, Resource.ARTIFACT_MD5SUM)
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class UnauthorizedError(Exception):
+    """The request does not prove who it is from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A device that proved to be itself, and its account."""
+
+    device: Device
+    tenant: Tenant
+
+
+def networks(texts: Sequence[str]) -> tuple[Network, ...]:
+    """Addresses and networks as written in the settings. Raises ValueError."""
+    return tuple(ipaddress.ip_network(text, strict=False) for text in texts)
+
+
+def within(address: str, nets: Sequence[Network]) -> bool:
+    """Whether the address is in one of the networks."""
+    if not nets or not address:
+        return False
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(parsed in net for net in nets)
+
+
+class Gate:
+    """Knows the accounts, and checks credentials."""
+
+    def __init__(
+        self, db: Database, clock: Clock, settings: Settings, seen: SeenBuffer, key: bytes
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._wall = SystemClock()
+        self._settings = settings
+        self._seen = seen
+        self._key = key
+        self._proxies = networks(settings.trusted_proxies)
+        self._blocked = networks(settings.blocked_addresses)
+        self._authorities = {name.lower() for name in settings.trusted_authorities}
+        self._tenants: dict[str, Tenant] = {}
+        self._read_at = float("-inf")
+
+    async def tenant(self, name: str) -> Tenant | None:
+        """The active account that devices call so."""
+        if self._wall.monotonic() - self._read_at >= TENANTS_FOR_S:
+            await self._read_tenants()
+        return self._tenants.get(name.lower())
+
+    async def _read_tenants(self) -> None:
+        found = await self._db.read(polls.tenants)
+        self._read_at = self._wall.monotonic()
+        names: dict[str, Tenant] = {}
+        if len(found) == 1 and self._settings.default_alias:
+            names["default"] = found[0]
+        for tenant in found:
+            names[tenant.name.lower()] = tenant
+            if tenant.alias:
+                names[tenant.alias.lower()] = tenant
+        self._tenants = {name: tenant for name, tenant in names.items() if tenant.active}
+
+    def is_blocked(self, request: Request) -> bool:
+        return bool(self._blocked) and within(self.address(request), self._blocked)
+
+    def is_proxied(self, request: Request) -> bool:
+        return bool(self._proxies) and within(request.client, self._proxies)
+
+    def address(self, request: Request) -> str:
+        """The client's address, as a trusted proxy says it."""
+        if self.is_proxied(request):
+            forwarded = request.header(b"x-forwarded-for")
+            if forwarded:
+                return forwarded.rpartition(",")[2].strip()
+        return request.client
+
+    def public_url(self, request: Request) -> str:
+        """The base URL that the device reaches us under (``http-ddi.md`` 2)."""
+        if self._settings.public_url:
+            return self._settings.public_url.rstrip("/")
+        scheme = str(request.scope.get("scheme", "http"))
+        host = request.header(b"host")
+        prefix = ""
+        if self._proxies and self.is_proxied(request):
+            scheme = request.header(b"x-forwarded-proto") or scheme
+            host = request.header(b"x-forwarded-host") or host
+            prefix = (request.header(b"x-forwarded-prefix") or "").rstrip("/")
+        if not host:
+            server = request.scope.get("server") or ("localhost", None)
+            host = f"{server[0]}:{server[1]}" if server[1] else str(server[0])
+        return f"{scheme}://{host}{prefix}"
+
+    async def admit(self, request: Request, route: Route, now: datetime) -> Caller:
+        """Who is asking. Raises UnauthorizedError, DdiError (404 for a gateway's unknown device)."""
+        tenant = await self.tenant(route.tenant)
+        if tenant is None:
+            raise UnauthorizedError
+        authorization = request.headers.get(b"authorization")
+        if authorization is None:
+            return await self._without_token(request, route, tenant)
+        scheme, _, token = authorization.decode("latin-1").partition(" ")
+        match scheme.lower():
+            case "targettoken":
+                device = await self._db.read(
+                    polls.find_device, tenant.account_id, route.controller_id
+                )
+                if device is None or device.token_hash is None:
+                    raise UnauthorizedError
+                if not hmac.compare_digest(device.token_hash, fingerprint(token)):
+                    self._seen.note_refused(device.id, to_ms(now))
+                    raise UnauthorizedError
+                return Caller(device, tenant)
+            case "gatewaytoken":
+                return await self._by_gateway(route, tenant, token, now)
+            case _:
+                raise UnauthorizedError
+
+    async def _by_gateway(self, route: Route, tenant: Tenant, token: str, now: datetime) -> Caller:
+        expected = tenant.gateway_token_hash
+        if expected is None or not hmac.compare_digest(expected, fingerprint(token)):
+            raise UnauthorizedError
+        device = await self._db.read(polls.find_device, tenant.account_id, route.controller_id)
+        if device is None and (tenant.auto_register or self._settings.auto_register):
+            device = await self._db.transact(
+                register_device, tenant.account_id, route.controller_id, now
+            )
+        if device is None:
+            raise DdiError("ddi.not_found", "there is no such device", status=404)
+        return Caller(device, tenant)
+
+    async def _without_token(self, request: Request, route: Route, tenant: Tenant) -> Caller:
+        """A certificate that a proxy has checked, or a signed download link."""
+        known = self._certified(request, route) or self._signed(request, route)
+        if not known:
+            raise UnauthorizedError
+        device = await self._db.read(polls.find_device, tenant.account_id, route.controller_id)
+        if device is None:
+            raise UnauthorizedError
+        return Caller(device, tenant)
+
+    def _certified(self, request: Request, route: Route) -> bool:
+        if not self._authorities or not self.is_proxied(request):
+            return False
+        if request.header(b"x-controller-id") != route.controller_id:
+            return False
+        told: list[str] = []
+        for name, value in request.headers.items():
+            if name == b"x-authority" or (name.startswith(b"x-authority-") and name[12:].isdigit()):
+                told += value.decode("latin-1").replace(";", ",").split(",")
+        return any(authority.strip().lower() in self._authorities for authority in told)
+
+    def _signed(self, request: Request, route: Route) -> bool:
+        if not self._settings.signed_links or route.resource not in _DOWNLOADS:
+            return False
+        return verify(request.scope["path"], request.query, self._wall.now(), self._key)

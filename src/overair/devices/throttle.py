@@ -1,0 +1,44 @@
+"""How many requests one device, or one public address, may send (``http-ddi.md`` 11).
+
+A count per fixed window of ``burst / rate`` seconds: within a window ``burst`` requests may come at
+once, over time ``rate`` a second. The counts are dropped with their window, so the memory is bounded
+by who was there in one window.
+"""
+
+import ipaddress
+from functools import lru_cache
+from typing import Generic, TypeVar
+
+Key = TypeVar("Key")
+
+
+class Throttle(Generic[Key]):
+    """Counts by key. A rate of 0 is no limit."""
+
+    def __init__(self, rate_per_s: int, burst: int) -> None:
+        self._burst = burst
+        self._window_s = burst / rate_per_s if rate_per_s else 0.0
+        self._began = 0.0
+        self._counts: dict[Key, int] = {}
+
+    def admit(self, key: Key, monotonic_s: float) -> int:
+        """0 if the request may pass, else the whole seconds after which to try again."""
+        if not self._window_s:
+            return 0
+        if monotonic_s - self._began >= self._window_s:
+            self._began = monotonic_s
+            self._counts = {}
+        count = self._counts.get(key, 0) + 1
+        self._counts[key] = count
+        if count <= self._burst:
+            return 0
+        return int(self._began + self._window_s - monotonic_s) + 1
+
+
+@lru_cache(maxsize=65536)
+def is_public(address: str) -> bool:
+    """Whether the address is one of the public Internet; private ones are exempt from its limit."""
+    try:
+        return ipaddress.ip_address(address).is_global
+    except ValueError:
+        return False

@@ -1,0 +1,175 @@
+"""Why is this device waiting, and until when?
+
+The answer is put together from the same reads and the same pure rules as the device's own poll
+(``engine/assign.py``, ``core/plan.py``): what a person is told is what the device meets. It reads
+only.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from overair.config import Settings
+from overair.core.attempt import AttemptState
+from overair.core.campaign import CampaignStatus
+from overair.core.ids import DeviceId
+from overair.core.plan import Decision, Link, Wait, decide, link
+from overair.core.upgrade import Reason, UpgradeState
+from overair.engine.assign import place_of
+from overair.store import attempts, campaigns, polls, sightings, upgrades
+from overair.store.attempts import Attempt
+from overair.store.campaigns import Campaign
+from overair.store.database import Tx
+from overair.store.polls import Device
+from overair.store.upgrades import Upgrade
+
+ATTEMPTS_SHOWN = 10
+
+SENTENCES = {
+    Wait.CHECKS: "The campaign's device checks are not done yet.",
+    Wait.START: "The campaign has not started.",
+    Wait.DOWNLOAD_DATE: "The campaign's downloadAfterDate has not come.",
+    Wait.DOWNLOAD_WINDOW: "No download window is open.",
+    Wait.INSTALL_DATE: "The campaign's installAfterDate has not come.",
+    Wait.INSTALL_WINDOW: "No install window is open, and the device installs as soon as it has"
+    " downloaded.",
+    Wait.RETRY: "The last attempt failed; the next one waits for the retry delay.",
+    Wait.OTHER_ATTEMPT: "An earlier action of the device, of a campaign that was stopped, is not"
+    " answered yet.",
+    Wait.NEVER_BOTH: "The campaign's download and install windows never overlap, and this device"
+    " cannot download ahead (see the setting install_window_alone).",
+    Wait.NO_TIME_LEFT: "No window opens again before the campaign ends.",
+    Wait.NO_TRANSPORT: "The device's protocol is not one by which devices ask for updates here.",
+    Wait.OVER: "The campaign is over.",
+    Wait.DONE: "The device's part in the campaign is over.",
+    Wait.CHECK_IN: "Nothing: the update is offered at the device's next check-in.",
+}
+
+UNDER_WAY = {
+    AttemptState.OFFERED: "The update was offered; the device has not fetched it.",
+    AttemptState.RETRIEVED: "The device has fetched the description of the update and said nothing"
+    " since.",
+    AttemptState.RUNNING: "The device is downloading, or reports that it is at work.",
+    AttemptState.DOWNLOADED: "The device has the whole update; its report of the installation is"
+    " awaited.",
+    AttemptState.CANCELLING: "The device was asked to stop; its answer is awaited.",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """All that is known of a device's way to its update."""
+
+    imei: str
+    account_name: str
+    version: str
+    last_seen: datetime | None
+    campaign: Campaign | None
+    upgrade: Upgrade | None
+    wait: str  # a ``Wait``, the state of the attempt under way, or "no_campaign"
+    sentence: str
+    until: datetime | None
+    attempts: tuple[Attempt, ...]
+
+
+def explain_device(tx: Tx, imei: str, settings: Settings, now: datetime) -> Explanation | None:
+    """Explain the device of that IMEI, or None if there is none."""
+    found = sightings.device(tx, imei)
+    if found is None:
+        return None
+    device = polls.get_device(tx, DeviceId(found.device_id))
+    upgrade = _place(tx, device)
+    campaign = None if upgrade is None else campaigns.by_id(tx, upgrade.campaign_id)
+    wait, sentence, until = _why(tx, device, upgrade, campaign, settings, now)
+    return Explanation(
+        imei=imei,
+        account_name=found.account_name,
+        version=found.version,
+        last_seen=found.last_seen,
+        campaign=campaign,
+        upgrade=upgrade,
+        wait=wait,
+        sentence=sentence,
+        until=until,
+        attempts=tuple(attempts.of_device(tx, device.id, ATTEMPTS_SHOWN)),
+    )
+
+
+def _place(tx: Tx, device: Device) -> Upgrade | None:
+    """The device's place in its open campaign, else in the latest one that named it."""
+    if device.open_upgrade_id is not None:
+        return upgrades.by_id(tx, device.open_upgrade_id)
+    return upgrades.latest_of_imei(tx, device.account_id, device.imei)
+
+
+def _why(
+    tx: Tx,
+    device: Device,
+    upgrade: Upgrade | None,
+    campaign: Campaign | None,
+    settings: Settings,
+    now: datetime,
+) -> tuple[str, str, datetime | None]:
+    under_way = _under_way(tx, device, settings, now)
+    if under_way is not None:
+        return under_way
+    if upgrade is None or campaign is None:
+        return "no_campaign", "No campaign has named this device.", None
+    if device.open_upgrade_id is None:
+        return upgrade.state.value, _end(upgrade, campaign), None
+    decision = _decision(tx, device, upgrade, settings, now)
+    return decision.wait.value, SENTENCES[decision.wait], decision.until
+
+
+def _under_way(
+    tx: Tx, device: Device, settings: Settings, now: datetime
+) -> tuple[str, str, datetime | None] | None:
+    if device.open_attempt_id is None:
+        return None
+    found = polls.deployment(tx, device.open_attempt_id)
+    if found is None or found.state not in UNDER_WAY:
+        return None
+    shown = link(
+        found.state,
+        found.rules,
+        now,
+        grace=timedelta(seconds=settings.grace_s),
+        downloaded=found.downloaded_at is not None,
+        cancel_refused=found.cancel_refused_at is not None,
+    )
+    if shown is Link.NOTHING:
+        return "expiring", "The campaign ended during the device's action.", None
+    attempt = attempts.find(tx, found.attempt_id)
+    until = attempt.due_at if attempt is not None else None
+    return found.state.value, UNDER_WAY[found.state], until or found.rules.ends_at
+
+
+def _decision(
+    tx: Tx, device: Device, upgrade: Upgrade, settings: Settings, now: datetime
+) -> Decision:
+    place = polls.open_upgrade(tx, upgrade.id)
+    assert place is not None
+    return decide(
+        place.rules,
+        place_of(device, place, settings, two_phase=bool(device.two_phase), busy=False),
+        now.astimezone(UTC),
+        install_window_alone=settings.install_window_alone,
+    )
+
+
+def _end(upgrade: Upgrade, campaign: Campaign) -> str:
+    match upgrade.state:
+        case UpgradeState.SUCCEEDED:
+            return f"The device has been updated to {campaign.to_version}."
+        case UpgradeState.REJECTED:
+            return f"The device was rejected by its latest campaign: {_spoken(upgrade.reason)}."
+        case UpgradeState.FAILED:
+            return f"The device failed in its latest campaign: {_spoken(upgrade.reason)}."
+        case UpgradeState.CANCELLED | UpgradeState.ABORTED:
+            return "The device's latest campaign was stopped for it."
+        case UpgradeState.REQUESTED | UpgradeState.ACCEPTED | UpgradeState.PENDING:
+            pending = campaign.status is CampaignStatus.REQUEST_PENDING
+            return SENTENCES[Wait.CHECKS if pending else Wait.OVER]
+
+
+def _spoken(reason: Reason) -> str:
+    return reason.value.replace("_", " ") or "no reason is known"

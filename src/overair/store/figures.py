@@ -1,0 +1,45 @@
+"""Figures about the whole installation, for its operator's monitoring."""
+
+from datetime import datetime
+
+from overair.core.attempt import CLOSED, AttemptState
+from overair.core.campaign import FINAL, CampaignStatus
+from overair.store import campaigns
+from overair.store.database import Tx, marks
+
+
+def devices_by_state(tx: Tx) -> dict[str, int]:
+    """Devices of campaigns that are not over, by state."""
+    live = sorted(set(CampaignStatus) - FINAL)
+    rows = tx.all(
+        "select t.state, cast(sum(t.count) as bigint) from campaign c join tally t"
+        f" on t.campaign_id = c.id where c.status in ({marks(len(live))}) group by t.state",
+        live,
+    )
+    return dict(rows)
+
+
+def attempts_by_state(tx: Tx) -> dict[str, int]:
+    """Actions that are their devices' open ones, by state."""
+    rows = tx.all(
+        "select t.state, count(*) from device d join attempt t on t.id = d.open_attempt_id"
+        " where d.open_attempt_id is not null group by t.state"
+    )
+    counted = {state: int(count) for state, count in rows}
+    return {state: counted.get(state, 0) for state in AttemptState if state not in CLOSED}
+
+
+def engine_lag_ms(tx: Tx, now: datetime) -> int:
+    """For how long the most overdue campaign has been waiting."""
+    return campaigns.overdue_ms(tx, now)
+
+
+def callbacks_queued(tx: Tx) -> int:
+    """Messages that have not been delivered yet."""
+    row = tx.one("select count(*) from callback_message where due_at is not null")
+    return 0 if row is None else int(row[0])
+
+
+def is_reachable(tx: Tx) -> bool:
+    """Whether the database answers and has a schema."""
+    return tx.one("select 1 from schema_migration limit 1") is not None
