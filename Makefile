@@ -67,7 +67,7 @@ imports: $(DEV) ## Check that imports go down, room by room
 	$(BIN)/lint-imports --no-logo
 
 .PHONY: docs
-docs: $(DEV) ## Write the documents that are made from the code: settings, state diagrams
+docs: $(DEV) ## Write what is made from the code: settings, state diagrams, OpenAPI
 	$(BIN)/python scripts/docs.py
 
 .PHONY: docs-check
@@ -76,7 +76,7 @@ docs-check: $(DEV)
 
 .PHONY: openapi
 openapi: $(DEV) ## Write openapi/ from the routes
-	$(BIN)/overair openapi --output openapi/overair.json
+	$(BIN)/python scripts/docs.py openapi/overair.json
 
 .PHONY: bench
 bench: $(BENCH) $(GOOSEBIT) ## Measure polls and updates a second, beside goosebit

@@ -1,21 +1,26 @@
 """Write the documents that are made from the code, or with ``--check`` say which are old.
 
-- ``docs/configuration.md``: every setting, from the descriptions in ``overair.config``.
+- ``docs/configuration.md``: every setting, from the descriptions in ``overair.config``;
+- ``docs/states.md``: diagrams and tables of the state machines in ``overair.core``;
+- ``openapi/overair.json``: the management API, from its routes.
 
-`make docs` runs this; a test compares.
+Arguments name some of them. `make docs` and `make openapi` run this; a test compares.
 """
 
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 
+from overair.api.openapi import openapi_json
 from overair.config import ENVIRONMENT_PREFIX, FILE_NAME, Limits, Settings
+from overair.core import attempt, campaign, upgrade
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -88,7 +93,89 @@ def configuration() -> str:
     )
 
 
-DOCUMENTS: dict[Path, Callable[[], str]] = {ROOT / "docs" / "configuration.md": configuration}
+STATES = """\
+<!-- Made by `make docs` from src/overair/core. Do not edit. -->
+
+# States
+
+Three state machines carry a campaign. Each is a total table: it has an answer for every pair of a
+state and an event. *Ignored* means that nothing changes, because it has been said before or comes
+too late to matter; *refused* means that whoever says it is told no. The diagrams show the changes
+only, the tables everything.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """One state machine and what is said about it."""
+
+    title: str
+    text: str
+    table: Mapping[Any, StrEnum | str]  # of pairs (state, event)
+
+
+MACHINES = [
+    Machine(
+        title="Campaign",
+        text="What the API calls the campaign's status; each version has its own words for it.",
+        table=campaign.TABLE,
+    ),
+    Machine(
+        title="Device upgrade",
+        text="One device's way through one campaign.",
+        table=upgrade.TABLE,
+    ),
+    Machine(
+        title="Attempt",
+        text="One try, which a device sees as one DDI action. A failed attempt may be followed by another.",
+        table=attempt.TABLE,
+    ),
+]
+
+
+def states() -> str:
+    """The text of ``docs/states.md``."""
+    return "\n".join([STATES, *(line for machine in MACHINES for line in _machine(machine))])
+
+
+def _machine(machine: Machine) -> Iterator[str]:
+    froms = list(dict.fromkeys(state for state, _ in machine.table))
+    events = list(dict.fromkeys(event for _, event in machine.table))
+    arrows: dict[tuple[str, str], list[str]] = {}
+    for (state, event), after in machine.table.items():
+        if isinstance(after, StrEnum) and after != state:
+            arrows.setdefault((state.value, after.value), []).append(event.value)
+    yield from (f"## {machine.title}", "", machine.text, "", "```mermaid", "stateDiagram-v2")
+    yield f"    [*] --> {froms[0].value}"
+    for (state_name, after_name), names in arrows.items():
+        yield f"    {state_name} --> {after_name}: {', '.join(names)}"
+    left = {state_name for state_name, _ in arrows}
+    yield from (f"    {state.value} --> [*]" for state in froms if state.value not in left)
+    yield from ("```", "")
+    yield "| state | " + " | ".join(event.value.replace("_", " ") for event in events) + " |"
+    yield "| --- |" + " --- |" * len(events)
+    for state in froms:
+        cells = (_cell(machine.table[state, event]) for event in events)
+        yield f"| **{state.value}** | " + " | ".join(cells) + " |"
+    yield ""
+
+
+def _cell(after: StrEnum | str) -> str:
+    if isinstance(after, StrEnum):
+        return after.value
+    return {"ignore": "*ignored*", "refuse": "*refused*"}[after]
+
+
+def openapi() -> str:
+    """The text of ``openapi/overair.json``."""
+    return openapi_json().decode()
+
+
+DOCUMENTS: dict[Path, Callable[[], str]] = {
+    ROOT / "docs" / "configuration.md": configuration,
+    ROOT / "docs" / "states.md": states,
+    ROOT / "openapi" / "overair.json": openapi,
+}
 
 
 def _table(rows: list[Setting]) -> Iterator[str]:
@@ -165,9 +252,11 @@ def _toml(value: Any) -> str:
 
 def main() -> int:
     """Write what is old, or only name it; the exit code says whether anything was."""
+    wanted = {ROOT / name for name in sys.argv[1:] if not name.startswith("-")}
     old = [
         (path, text)
         for path, write in DOCUMENTS.items()
+        if not wanted or path in wanted
         if (text := write()) != (path.read_text("utf-8") if path.exists() else None)
     ]
     check = "--check" in sys.argv[1:]
