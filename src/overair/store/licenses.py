@@ -13,6 +13,7 @@ from datetime import datetime
 from overair.core.ids import AccountId, DeviceId, UpgradeId
 from overair.core.licenses import LicensedDevice
 from overair.core.upgrade import UpgradeState
+from overair.store import devices
 from overair.store.database import Row, Tx, for_update, from_ms, marks, to_ms
 
 CHUNK = 500  # values to one IN list
@@ -58,15 +59,7 @@ def devices_by_imei(
     tx: Tx, account_id: AccountId, imeis: Sequence[str]
 ) -> dict[str, LicensedDevice]:
     """The account's devices among the IMEIs, locked."""
-    ids: list[DeviceId] = []
-    for start in range(0, len(imeis), CHUNK):
-        chunk = imeis[start : start + CHUNK]
-        rows = tx.all(
-            f"select id from device where account_id = ? and imei in ({marks(len(chunk))})",
-            [account_id, *chunk],
-        )
-        ids += [DeviceId(row[0]) for row in rows]
-    return _locked(tx, ids)
+    return _locked(tx, devices.ids_of(tx, account_id, imeis).values())
 
 
 def devices_by_id(tx: Tx, device_ids: Iterable[DeviceId]) -> list[LicensedDevice]:
