@@ -1,0 +1,5 @@
+"""Sends queued callbacks to their listeners."""
+
+from overair.callbacks.delivery import CallbackDelivery
+
+__all__ = ["CallbackDelivery"]
