@@ -34,12 +34,14 @@ from overair.config import ConfigError, Settings
 from overair.devices.artifacts import Artifacts
 from overair.devices.asgi import Answer, Receive, Scope, Send, respond
 from overair.devices.ddi import Ddi
+from overair.devices.desk import DeviceRooms
 from overair.devices.gate import Gate as DeviceGate
 from overair.devices.seen import SeenBuffer
 from overair.engine.advance import Advance
 from overair.housekeeping import Housekeeping
 from overair.installation import installation_key
 from overair.metrics import Metrics, StoreFigures
+from overair.proxy import networks, see_through
 from overair.store import figures, open_database
 from overair.store.database import Database, StoreError, Tx
 
@@ -65,6 +67,7 @@ class Server:
         self.db: Database = open_database(settings.database_url, self.clock)
         self.storage: ArtifactStorage = _storage(settings)
         self.metrics = Metrics()
+        self._proxies = networks(settings.trusted_proxies)
         self.seen = SeenBuffer(self.db, self.clock)
         self.api_gate = ApiGate(db=self.db, clock=self.wall, settings=settings)
         self.api = Api(
@@ -78,13 +81,15 @@ class Server:
             ),
         )
         self.ddi = Ddi(
-            self.db,
-            self.clock,
-            settings,
-            DeviceGate(self.db, self.clock, settings, self.seen, self.key),
-            self.seen,
-            Artifacts(self.db, self.storage, settings, self.key),
-            self.metrics.check_ins.inc,
+            DeviceRooms(
+                db=self.db,
+                clock=self.clock,
+                settings=settings,
+                gate=DeviceGate(self.db, self.clock, settings, self.seen, self.key),
+                seen=self.seen,
+                artifacts=Artifacts(self.db, self.storage, settings, self.key),
+                on_poll=self.metrics.check_ins.inc,
+            )
         )
         self._openapi = b""
         self._tasks: list[asyncio.Task[None]] = []
@@ -118,6 +123,8 @@ class Server:
         """ASGI: where each request goes."""
         if scope["type"] != "http":
             return
+        if self._proxies:
+            see_through(scope, self._proxies)
         path: str = scope["path"]
         loop = asyncio.get_running_loop()
         began = loop.time()

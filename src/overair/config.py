@@ -14,6 +14,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from overair.proxy import networks
+
 ENVIRONMENT_PREFIX = "OVERAIR_"
 FILE_NAME = "overair.toml"
 
@@ -401,6 +403,11 @@ def _check(settings: Settings) -> None:
         raise ConfigError('settings: workers above 1 need PostgreSQL (database = "postgresql://…")')
     if settings.public_url and not settings.public_url.startswith(("http://", "https://")):
         raise ConfigError("settings: public_url begins with http:// or https://")
+    for name in ("trusted_proxies", "blocked_addresses"):
+        try:
+            networks(getattr(settings, name))
+        except ValueError as error:
+            raise ConfigError(f"settings: {name}: {error}") from error
     wanted = {"make", "model", "imei", "mdn", "version"}
     for alias, target in settings.attribute_names.items():
         if target not in wanted:

@@ -1,11 +1,10 @@
-"""What has to be forgotten: old check-ins, logs, sessions, callbacks, and bytes nobody refers to.
+"""What has to be forgotten: old check-ins, device logs, and bytes that nobody refers to.
 
 Each turn deletes in small batches, so that devices' reports come in between, and starts again when
-there was nothing more. Days are the campaign clock's; tokens and sessions are on the wall's.
+there was nothing more. Sessions are forgotten by logins, callbacks by their delivery.
 """
 
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 import structlog
@@ -14,14 +13,13 @@ from overair.artifacts.errors import StorageError
 from overair.artifacts.storage import ArtifactStorage
 from overair.clock import Clock
 from overair.config import Settings
-from overair.store import callbacks, devicelog, identity, packages, seen
-from overair.store.database import Database, StoreError, Tx
+from overair.engine import devicelog
+from overair.store import packages, seen
+from overair.store.database import Database, StoreError
 
 BATCH: Final = 5000  # rows to one delete
 INTERVAL_S: Final = 600.0
 YOUNG: Final = timedelta(days=1)  # bytes this new may belong to a request that is under way
-
-Purge = Callable[[Tx, datetime, int], int]
 
 log = structlog.get_logger()
 
@@ -56,14 +54,10 @@ class Housekeeping:
         """Forget everything that is due to be forgotten now."""
         settings = self._settings
         now, wall = self._clock.now(), self._wall.now()
-        work: list[tuple[Purge, datetime]] = [
-            (seen.purge, now - timedelta(days=settings.check_in_keep_days)),
-            (devicelog.purge, now - timedelta(days=settings.log_keep_days)),
-            (callbacks.purge, wall - timedelta(days=settings.callback_keep_days)),
-            (identity.purge, wall - timedelta(days=1)),
-        ]
-        for purge, before in work:
-            while await self._db.transact(purge, before, BATCH) >= BATCH:
-                pass
-        referenced = await self._db.report(packages.referenced_artifacts)
+        check_ins = now - timedelta(days=settings.check_in_keep_days)
+        while await self._db.transact(seen.purge, check_ins, BATCH) >= BATCH:
+            pass
+        while await self._db.transact(devicelog.purge, settings, now, BATCH) >= BATCH:
+            pass
+        referenced = await self._db.report(packages.referenced)
         await self._storage.sweep(referenced, before=wall - YOUNG)

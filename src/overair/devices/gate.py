@@ -8,8 +8,6 @@ Accounts are few and change seldom: they are read once a second, devices at ever
 """
 
 import hmac
-import ipaddress
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -22,14 +20,13 @@ from overair.devices.seen import SeenBuffer
 from overair.engine.register import register_device
 from overair.protocols.ddi.route import Resource, Route
 from overair.protocols.ddi.values import DdiError
+from overair.proxy import PROXIED, networks, within
 from overair.store import polls
 from overair.store.database import Database, to_ms
 from overair.store.polls import Device, Tenant
 
 TENANTS_FOR_S = 1.0
 _DOWNLOADS = (Resource.ARTIFACT, Resource.ARTIFACT_MD5SUM)
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class UnauthorizedError(Exception):
@@ -44,22 +41,6 @@ class Caller:
     tenant: Tenant
 
 
-def networks(texts: Sequence[str]) -> tuple[Network, ...]:
-    """Addresses and networks as written in the settings. Raises ValueError."""
-    return tuple(ipaddress.ip_network(text, strict=False) for text in texts)
-
-
-def within(address: str, nets: Sequence[Network]) -> bool:
-    """Whether the address is in one of the networks."""
-    if not nets or not address:
-        return False
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return any(parsed in net for net in nets)
-
-
 class Gate:
     """Knows the accounts, and checks credentials."""
 
@@ -72,7 +53,6 @@ class Gate:
         self._settings = settings
         self._seen = seen
         self._key = key
-        self._proxies = networks(settings.trusted_proxies)
         self._blocked = networks(settings.blocked_addresses)
         self._authorities = {name.lower() for name in settings.trusted_authorities}
         self._tenants: dict[str, Tenant] = {}
@@ -97,18 +77,7 @@ class Gate:
         self._tenants = {name: tenant for name, tenant in names.items() if tenant.active}
 
     def is_blocked(self, request: Request) -> bool:
-        return bool(self._blocked) and within(self.address(request), self._blocked)
-
-    def is_proxied(self, request: Request) -> bool:
-        return bool(self._proxies) and within(request.client, self._proxies)
-
-    def address(self, request: Request) -> str:
-        """The client's address, as a trusted proxy says it."""
-        if self.is_proxied(request):
-            forwarded = request.header(b"x-forwarded-for")
-            if forwarded:
-                return forwarded.rpartition(",")[2].strip()
-        return request.client
+        return bool(self._blocked) and within(request.client, self._blocked)
 
     def public_url(self, request: Request) -> str:
         """The base URL that the device reaches us under (``http-ddi.md`` 2)."""
@@ -117,8 +86,7 @@ class Gate:
         scheme = str(request.scope.get("scheme", "http"))
         host = request.header(b"host")
         prefix = ""
-        if self._proxies and self.is_proxied(request):
-            scheme = request.header(b"x-forwarded-proto") or scheme
+        if PROXIED in request.scope:
             host = request.header(b"x-forwarded-host") or host
             prefix = (request.header(b"x-forwarded-prefix") or "").rstrip("/")
         if not host:
@@ -175,7 +143,7 @@ class Gate:
         return Caller(device, tenant)
 
     def _certified(self, request: Request, route: Route) -> bool:
-        if not self._authorities or not self.is_proxied(request):
+        if not self._authorities or PROXIED not in request.scope:
             return False
         if request.header(b"x-controller-id") != route.controller_id:
             return False
