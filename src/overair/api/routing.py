@@ -39,6 +39,7 @@ from overair.api.binding import Fields, JsonBody, path_segments
 from overair.api.errors import MethodError, NoRouteError, refuse
 from overair.api.gate import Account, Caller, Gate, Security
 from overair.api.wire import Form, Formats
+from overair.artifacts.storage import ArtifactStorage
 from overair.clock import Clock
 from overair.config import Settings
 from overair.core.errors import Refusal, RequestError
@@ -74,6 +75,7 @@ class Rooms:
     clock: Clock
     """Campaign time. Tokens are on the gate's clock."""
     gate: Gate
+    storage: ArtifactStorage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from overair.protocols.ddi import decode, encode
 from overair.protocols.ddi.route import Route
 from overair.protocols.ddi.values import DdiError
 from overair.store.database import to_ms
+from overair.store.devicelog import LogEntry
 
 
 async def config_data(
@@ -72,7 +73,7 @@ async def upload_log(
         devicelog.add_entries,
         caller.device.id,
         [
-            devicelog.NewLog(
+            LogEntry(
                 at=entry.log_time or now,
                 type=entry.log_type.value,
                 text=entry.event_log,
