@@ -5,14 +5,18 @@ latest: the history needs no index by device. Rows are written in the order of t
 pages are touched once; on PostgreSQL the devices' rows are locked first, in that order too, so that
 two processes that have seen the same devices neither deadlock nor break a chain.
 
-This is the one place where the two databases get SQL of their own: a statement a row costs
-PostgreSQL ten times what arrays do.
+This is the one place where the two databases get SQL of their own. A statement a row costs
+PostgreSQL ten times what arrays do; and SQLite's writer would let go of Python's lock and wait to
+have it back at every row, while the event loop is busy answering devices. So either gets all rows
+of a flush in a few values.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from operator import attrgetter
 from typing import Final, NamedTuple
+
+import msgspec
 
 from overair.core.ids import DeviceId
 from overair.store.database import Tx, to_ms
@@ -35,109 +39,96 @@ NEVER: Final = 0
 
 def flush(tx: Tx, polls: Sequence[CheckIn]) -> None:
     """Append check-ins and move last-seen times on; a time never goes back."""
-    if not polls:
-        return
-    ordered = sorted(polls, key=_ORDER)
-    if tx.dialect == "postgres":
-        _flush_arrays(tx, ordered)
-    else:
-        _flush_rows(tx, ordered)
-
-
-def _latest(ordered: Sequence[CheckIn], ids: Sequence[int]) -> dict[DeviceId, tuple[int, int]]:
-    """(last seen, last check-in) of each device, in order of devices."""
-    latest: dict[DeviceId, tuple[int, int]] = {}
-    for (device_id, at_ms, _, failure), id_ in zip(ordered, ids, strict=True):
-        if failure == REFUSED:
-            at_ms = latest[device_id][0] if device_id in latest else NEVER
-        latest[device_id] = (at_ms, id_)
-    return latest
-
-
-def _flush_rows(tx: Tx, ordered: Sequence[CheckIn]) -> None:
-    # There is one writer, so ids can be given here; the newest row is never deleted (``purge``).
-    row = tx.one("select coalesce(max(id), 0) from check_in")
-    assert row is not None
-    ids = range(row[0] + 1, row[0] + 1 + len(ordered))
-    first: list[tuple[int, int, int, str, str, int]] = []
-    further: list[tuple[int, int, int, str, str, int]] = []
-    previous: DeviceId | None = None
-    for id_, (device_id, at_ms, result, failure) in zip(ids, ordered, strict=True):
-        if device_id == previous:
-            further.append((id_, device_id, at_ms, result, failure, id_ - 1))
+    for batch in _rounds(polls):
+        if tx.dialect == "postgres":
+            _flush_arrays(tx, batch)
         else:
-            first.append((id_, device_id, at_ms, result, failure, device_id))
-        previous = device_id
-    tx.many(
+            _flush_json(tx, batch)
+
+
+def _rounds(polls: Sequence[CheckIn]) -> Iterator[list[CheckIn]]:
+    """Parts in which each device is at most once, in order of devices; most often there is one."""
+    rest = sorted(polls, key=_ORDER)
+    while rest:
+        batch: list[CheckIn] = []
+        again: list[CheckIn] = []
+        previous: DeviceId | None = None
+        for poll in rest:
+            (again if poll.device_id == previous else batch).append(poll)
+            previous = poll.device_id
+        yield batch
+        rest = again
+
+
+def _seen_ms(poll: CheckIn) -> int:
+    return NEVER if poll.failure_type == REFUSED else poll.at_ms
+
+
+def _flush_json(tx: Tx, batch: Sequence[CheckIn]) -> None:
+    # There is one writer, so ids can be given here; the newest row is never deleted (``purge``).
+    row = tx.one("select coalesce(max(id), 0) + 1 from check_in")
+    assert row is not None
+    tx.execute(
         "insert into check_in (id, device_id, at, result, failure_type, previous_id)"
-        " values (?, ?, ?, ?, ?, (select check_in_id from device_seen where device_id = ?))",
-        first,
+        " select ? + key, value ->> 0, value ->> 1, value ->> 2, value ->> 3,"
+        " (select check_in_id from device_seen where device_id = value ->> 0) from json_each(?)",
+        (row[0], msgspec.json.encode(batch).decode()),
     )
-    tx.many(
-        "insert into check_in (id, device_id, at, result, failure_type, previous_id)"
-        " values (?, ?, ?, ?, ?, ?)",
-        further,
-    )
-    tx.many(
-        "insert into device_seen (device_id, seen_at, check_in_id) values (?, ?, ?)"
+    seen = [(poll.device_id, _seen_ms(poll)) for poll in batch]
+    tx.execute(
+        "insert into device_seen (device_id, seen_at, check_in_id)"
+        " select value ->> 0, value ->> 1, ? + key from json_each(?) where true"
         " on conflict (device_id) do update set check_in_id = excluded.check_in_id,"
         " seen_at = max(seen_at, excluded.seen_at)",
-        [(device, at, id_) for device, (at, id_) in _latest(ordered, ids).items()],
+        (row[0], msgspec.json.encode(seen).decode()),
     )
 
 
-def _flush_arrays(tx: Tx, ordered: Sequence[CheckIn]) -> None:
-    devices = list(dict.fromkeys(poll.device_id for poll in ordered))
-    lasts = _lock_seen(tx, devices)
-    if len(lasts) < len(devices):
+def _flush_arrays(tx: Tx, batch: Sequence[CheckIn]) -> None:
+    devices = _array([poll.device_id for poll in batch])
+    if _lock_seen(tx, devices) < len(batch):
         tx.execute(
             "insert into device_seen (device_id, seen_at)"
-            " select device, 0 from unnest(cast(? as bigint[])) device order by device"
+            " select device, ? from unnest(cast(? as bigint[])) device order by device"
             " on conflict (device_id) do nothing",
-            ([device for device in devices if device not in lasts],),
+            (NEVER, devices),
         )
-        lasts = _lock_seen(tx, devices)
-    ids = [
-        row[0]
-        for row in tx.all(
-            "select nextval(pg_get_serial_sequence('check_in', 'id')) from generate_series(1, ?)",
-            (len(ordered),),
-        )
-    ]
-    links: list[int | None] = []
-    for id_, poll in zip(ids, ordered, strict=True):
-        links.append(lasts[poll.device_id])
-        lasts[poll.device_id] = id_
+        _lock_seen(tx, devices)
+    kinds = {kind: n for n, kind in enumerate({(p.result, p.failure_type) for p in batch}, 1)}
+    # A statement of its own, because only one that begins after the locks sees what they held back.
     tx.execute(
-        "insert into check_in (id, device_id, at, result, failure_type, previous_id)"
-        " select * from unnest(cast(? as bigint[]), cast(? as bigint[]), cast(? as bigint[]),"
-        " cast(? as text[]), cast(? as text[]), cast(? as bigint[]))",
+        "with poll as (select * from unnest(cast(? as bigint[]), cast(? as bigint[]),"
+        " cast(? as bigint[]), cast(? as bigint[])) p (device_id, at, seen_at, kind)),"
+        " added as (insert into check_in (device_id, at, result, failure_type, previous_id)"
+        " select p.device_id, p.at, (cast(? as text[]))[p.kind], (cast(? as text[]))[p.kind],"
+        " s.check_in_id from poll p join device_seen s on s.device_id = p.device_id"
+        " returning id, device_id)"
+        " update device_seen s set check_in_id = a.id, seen_at = greatest(s.seen_at, p.seen_at)"
+        " from added a join poll p on p.device_id = a.device_id where s.device_id = a.device_id",
         (
-            ids,
-            [poll.device_id for poll in ordered],
-            [poll.at_ms for poll in ordered],
-            [poll.result for poll in ordered],
-            [poll.failure_type for poll in ordered],
-            links,
+            devices,
+            _array([poll.at_ms for poll in batch]),
+            _array([_seen_ms(poll) for poll in batch]),
+            _array([kinds[poll.result, poll.failure_type] for poll in batch]),
+            [result for result, _ in kinds],
+            [failure for _, failure in kinds],
         ),
     )
-    latest = _latest(ordered, ids)
-    tx.execute(
-        "update device_seen s set seen_at = greatest(s.seen_at, n.seen_at),"
-        " check_in_id = n.check_in_id from unnest(cast(? as bigint[]), cast(? as bigint[]),"
-        " cast(? as bigint[])) n (device_id, seen_at, check_in_id)"
-        " where s.device_id = n.device_id",
-        (list(latest), [at for at, _ in latest.values()], [id_ for _, id_ in latest.values()]),
-    )
 
 
-def _lock_seen(tx: Tx, devices: Sequence[DeviceId]) -> dict[DeviceId, int | None]:
-    rows = tx.all(
-        "select device_id, check_in_id from device_seen"
-        " where device_id = any(cast(? as bigint[])) order by device_id for update",
+def _array(numbers: Sequence[int]) -> str:
+    """Numbers as PostgreSQL writes an array of them; the driver takes longer over a list."""
+    return "{" + ",".join(map(str, numbers)) + "}"
+
+
+def _lock_seen(tx: Tx, devices: str) -> int:
+    row = tx.one(
+        "select count(*) from (select 1 from device_seen"
+        " where device_id = any(cast(? as bigint[])) order by device_id for update) locked",
         (devices,),
     )
-    return {DeviceId(row[0]): row[1] for row in rows}
+    assert row is not None
+    return int(row[0])
 
 
 def purge(tx: Tx, before: datetime, limit: int) -> int:
