@@ -7,8 +7,10 @@
         │   └── ArtifactMissingError no content of that digest is kept
         └── UploadError              the caller's: what was sent cannot be taken
             ├── TooLargeError        more bytes than allowed
+            ├── FieldsError          a form with too many fields, or one that is too long
             ├── TruncatedError       the body ended before its end was announced
             └── MalformedError       not the form that it should have
+                └── NotAFormError    not multipart/form-data, or without a boundary
 
 An edge answers an ``UploadError`` in the words of its protocol and logs a ``StorageError``. After
 any of them nothing of the upload is left behind.
@@ -52,12 +54,20 @@ class TooLargeError(UploadError):
         self.limit = limit
 
 
+class FieldsError(UploadError):
+    """A form has too many fields, or one that is too long."""
+
+
 class TruncatedError(UploadError):
     """The body ended too early."""
 
 
 class MalformedError(UploadError):
     """The body is not what it should be."""
+
+
+class NotAFormError(MalformedError):
+    """The body is no multipart/form-data, or its boundary is not told."""
 
 
 def from_os(error: OSError) -> StorageError:
