@@ -5,6 +5,8 @@
 - A bearer token is derived from the secret that the client presents and a stored nonce. Only the
   token's fingerprint is stored, and still the same token can be issued again within its hour
   (API 2.1), because whoever may have it brings the secret along.
+- A device's token that we make is derived from the installation's key, the IMEI and a stored salt: it
+  can be shown again to the operator, and a stolen database does not give it away.
 - Other tokens are random; only their fingerprints are stored. They carry at least 122 random bits,
   so a plain SHA-256 is enough to keep a stolen database from opening doors.
 """
@@ -12,11 +14,21 @@
 import base64
 import hashlib
 import hmac
+import re
 from dataclasses import dataclass
+from string import ascii_letters, digits
+from typing import Final
 
 SALT_BYTES = 16
 NONCE_BYTES = 24
+DEVICE_TOKEN_CHARS = 32
 _HASH_BYTES = 32
+_BASE62 = digits + ascii_letters
+
+# What ``hash_secret`` makes, within costs that a log-in can bear: for hashes that others bring along.
+STORED_SECRET: Final = re.compile(
+    r"^scrypt\$1[0-7]\$(?:[1-9]|1[0-6])\$(?:[1-9]|1[0-6])\$[A-Za-z0-9_-]{22}\$[A-Za-z0-9_-]{43}\Z"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +58,17 @@ def verify_secret(secret: str, stored: str) -> bool:
 def bearer_token(secret: str, nonce: str) -> str:
     """The token that belongs to a secret and a nonce."""
     return _text(hmac.digest(secret.encode(), nonce.encode(), "sha256"))
+
+
+def device_token(key: bytes, imei: str, salt: str) -> str:
+    """The token that was made for a device: 32 letters and digits (``http-ddi.md`` 3)."""
+    mac = hmac.digest(key, f"device-token:{imei}:{salt}".encode(), "sha256")
+    number = int.from_bytes(mac, "big")
+    token = ""
+    for _ in range(DEVICE_TOKEN_CHARS):
+        number, digit = divmod(number, len(_BASE62))
+        token += _BASE62[digit]
+    return token
 
 
 def fingerprint(token: str) -> str:

@@ -156,6 +156,14 @@ create table device_attribute (
     primary key (device_id, name)
 );
 
+-- What an operator said of a device for one of its protocols, beside the columns above: names, keys.
+create table device_protocol (
+    device_id bigint not null references device (id),
+    protocol text not null,                     -- LWM2M, OMADM
+    document text not null,                     -- JSON object, members as in the fleet file
+    primary key (device_id, protocol)
+);
+
 -- What a device was given beside its main software: configuration files, by name.
 create table device_software (
     device_id bigint not null references device (id),
