@@ -13,6 +13,7 @@ may carry a secret.
 """
 
 import asyncio
+import os
 import ssl
 from collections.abc import Mapping
 from datetime import datetime
@@ -169,7 +170,9 @@ def describe(error: BaseException) -> str:
             word = str(error.os_error).rpartition("(")[2].partition(")")[0]
             return f"{REFUSED} ({word})"
         case aiohttp.ClientConnectorError():
-            return f"could not connect: {error.os_error.strerror or 'no address answered'}"[:200]
+            # Not its own text, which has the address in it.
+            number = error.os_error.errno
+            return f"could not connect: {os.strerror(number) if number else 'no address answered'}"
         case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError() | ConnectionError():
             return "the connection was closed before an answer"
         case aiohttp.ClientResponseError() | aiohttp.ClientPayloadError():

@@ -11,6 +11,7 @@ Not here: names. What a name stands for is known only when a connection is made
 """
 
 import ipaddress
+import re
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Final
 
@@ -56,6 +57,8 @@ _CARRIERS: Final = (
     (IPv6Network("2002::/16"), 80),  # 6to4, RFC 3056 2
 )
 _ISATAP: Final = (0x0000_5EFE, 0x0200_5EFE)  # RFC 5214 6.1
+
+_NUMBER: Final = re.compile(r"0[xX][0-9a-fA-F]*|0[0-7]*|[1-9][0-9]*")
 
 
 def not_public(address: str) -> str | None:
@@ -120,14 +123,8 @@ def literal(host: str) -> str | None:
 
 
 def _number(text: str) -> int | None:
-    if not text.isascii() or len(text) > 16:
+    if len(text) > 16 or not _NUMBER.fullmatch(text):
         return None
-    lower = text.lower()
-    try:
-        if lower.startswith("0x"):
-            return int(lower[2:] or "0", 16) if "_" not in lower and "+" not in lower else None
-        if not lower.isdigit():
-            return None
-        return int(lower, 8 if len(lower) > 1 and lower.startswith("0") else 10)
-    except ValueError:
-        return None
+    if text[:2] in ("0x", "0X"):
+        return int(text[2:] or "0", 16)
+    return int(text, 8 if text[0] == "0" else 10)

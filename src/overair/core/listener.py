@@ -55,13 +55,15 @@ def url_problem(url: str, api_version: int, rules: ListenerRules) -> str | None:
         return "it has no valid host"
     if port == 0 or parts.netloc.endswith(":"):
         return "it has no valid port"
+    number = literal(host)
+    if number is not None and not bracketed and number != host:
+        return "its host is an address in an odd form"
     if rules.private_addresses:
         return None
     if host.removesuffix(".").lower() in _LOCAL_NAMES or host.lower().rstrip(".").endswith(
         ".localhost"
     ):
         return "its host is a loopback address"
-    number = literal(host)
     word = not_public(number) if number is not None else None
     return None if word is None else f"its host is a {word} address"
 
