@@ -33,4 +33,6 @@ def set_up_logging(level: str, style: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+    # What a client sends malformed is answered to it, and not worth a line.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
     logging.basicConfig(level=max(_LEVELS[level], logging.WARNING), stream=sys.stderr)

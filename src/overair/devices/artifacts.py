@@ -33,7 +33,7 @@ from overair.protocols.ddi.values import (
     MaintenanceWindow,
 )
 from overair.store import polls
-from overair.store.database import Database
+from overair.store.database import Database, StoreError
 
 log = structlog.get_logger()
 
@@ -153,15 +153,20 @@ class Artifacts:
         async def on_sent(start: int, end: int) -> None:
             if found.state is AttemptState.FINISHED:
                 return  # the installed one again: it counts for nothing
-            await self._db.transact(
-                note_bytes,
-                caller.device.id,
-                found.attempt_id,
-                ((start, end),),
-                found.size_bytes,
-                self._settings,
-                now,
-            )
+            # Queued before anything else is awaited: the device's next report comes behind it.
+            try:
+                await self._db.transact(
+                    note_bytes,
+                    caller.device.id,
+                    found.attempt_id,
+                    ((start, end),),
+                    found.size_bytes,
+                    self._settings,
+                    now,
+                )
+            except StoreError as error:
+                # The download goes on: the device's own report will say what came of it.
+                log.error("bytes sent could not be noted", error=str(error))
 
         try:
             await serve_bytes(

@@ -114,3 +114,9 @@ def migrate(tx: Tx, now: datetime) -> list[str]:
         )
         done.append(migration.name)
     return done
+
+
+def applied_migrations(tx: Tx) -> list[str]:
+    """The names of the schema files that the database has, in order."""
+    rows = tx.all("select name from schema_migration order by version")
+    return [str(name) for (name,) in rows]
