@@ -27,6 +27,7 @@ from bench.load import Order, Result
 from bench.process import Server, StartError
 
 PILOT = 20
+SMALL_FLEET = 1_000
 CONNECTIONS = 64
 IMAGE_BYTES = 16 * 1024
 LOAD_EXTRA_S = 120.0
@@ -144,6 +145,8 @@ def _measure(options: Options, directory: Path, findings: Findings, console: Con
                     goosebit.running(directory / "goosebit", fleet, image, options.reserved)
                 )
         _polls(options, fleet, ours, other, findings, console)
+        if other is not None:
+            _small_fleet(options, directory, image, findings, console)
         if ours is not None:
             _our_updates(options, directory, fleet, ours, findings, console)
         if other is not None:
@@ -188,6 +191,20 @@ def _polls(
                 order = _order(options, kind, server, fleet, tenant)
                 order.path, order.seed = "/healthz", turn + 1
                 _run(order, server, findings, name)
+
+
+def _small_fleet(
+    options: Options, directory: Path, image: Path, findings: Findings, console: Console
+) -> None:
+    """Poll goosebit with few devices too: it counts its whole device table at each poll."""
+    console.print(f"idle polls, goosebit with {SMALL_FLEET:,} devices …")
+    fleet = directory / "small.txt"
+    with (directory / "fleet.txt").open() as lines, fleet.open("w") as out:
+        out.writelines(line for _, line in zip(range(SMALL_FLEET), lines, strict=False))
+    with goosebit.running(directory / "small", fleet, image, 0) as server:
+        order = _order(options, "polls", server, fleet, goosebit.TENANT)
+        order.first = 0
+        _run(order, server, findings, "goosebit polls, small fleet")
 
 
 def _our_updates(
@@ -284,6 +301,13 @@ def _rows(options: Options, findings: Findings) -> Iterator[Row]:
     if polls is not None and theirs is not None:
         factor = _ratio(findings, "polls", "goosebit polls")
         yield Row(what="  ours to goosebit's", value=f"{factor:.1f}", bar="≥ 50", met=factor >= 50)
+    small = findings.median("goosebit polls, small fleet")
+    if small is not None:
+        ours = f"; ours to it {polls.rate / small.rate:.1f}" if polls is not None else ""
+        yield Row(
+            what=f"goosebit with {SMALL_FLEET:,} devices only",
+            value=f"{small.rate:,.0f}/s, {small.cpu_us:,.0f} µs{ours}",
+        )
     if whole is not None:
         yield Row(
             what=f"whole updates ({IMAGE_BYTES // 1024} KiB)",

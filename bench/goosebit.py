@@ -4,6 +4,10 @@ It runs as its pins install it (uvicorn on asyncio), on SQLite with its own migr
 device known beforehand and its token checked. In its favour its logs are off and it is on loopback only. Devices go
 straight into its table, as already registered ones; the file and the rollout for the updates too. A device stays in its cache for ten
 minutes, so the devices of the update are other ones than those of the idle polls.
+
+Its cost of a poll grows with the fleet: to know how many updates run, each poll counts the device table, for which it
+has no index (3.5 ms with 100,000 devices). So the table also shows it with a small fleet, where that does not
+flatter us.
 """
 
 import contextlib
