@@ -40,10 +40,12 @@ from overair.devices.seen import SeenBuffer
 from overair.engine.advance import Advance
 from overair.housekeeping import Housekeeping
 from overair.installation import installation_key
+from overair.log import set_up_logging
 from overair.metrics import Metrics, StoreFigures
 from overair.proxy import networks, see_through
 from overair.store import figures, open_database
 from overair.store.database import Database, StoreError, Tx
+from overair.workers import supervise
 
 log = structlog.get_logger()
 
@@ -253,6 +255,30 @@ async def _serve(settings: Settings) -> None:
         log.info("overair stops")
 
 
-def serve(settings: Settings) -> None:
-    """Serve until SIGINT or SIGTERM. Raises ConfigError, StoreError."""
+def serve(settings: Settings) -> int:
+    """Serve until SIGINT or SIGTERM; the exit status. Raises ConfigError, StoreError."""
+    _check_free(*settings.listen)
+    if settings.workers > 1:
+        return supervise(settings, run_worker)
     uvloop.run(_serve(settings))
+    return 0
+
+
+def run_worker(settings: Settings) -> None:
+    """Serve in one of several processes."""
+    set_up_logging(settings.log_level, settings.log_format)
+    uvloop.run(_serve(settings))
+
+
+def _check_free(host: str, port: int) -> None:
+    """Raise ConfigError if somebody else listens there: our own sockets share their address."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigError(
+                f"settings: http: cannot listen on {host}:{port}: {error.strerror}"
+                " (is another server running? choose another address with --http)"
+            ) from error

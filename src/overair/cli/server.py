@@ -31,8 +31,7 @@ def serve(
         log_format="json" if common.as_json else None,
     )
     log.set_up_logging(settings.log_level, settings.log_format)
-    app.serve(settings)
-    return 0
+    return app.serve(settings)
 
 
 def migrate(common: Common = DEFAULT) -> int:
