@@ -1,0 +1,164 @@
+"""Who gets a licence, whose goes, and what is said of it."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from overair.core.file_names import MAX_CHARS, FileNameError, config_file_name, stored_name
+from overair.core.history import history_start
+from overair.core.ids import DeviceId, UpgradeId
+from overair.core.license_words import REASON, license_v1, license_v2, license_v3
+from overair.core.licenses import (
+    EVENT,
+    MONTHLY,
+    LicensedDevice,
+    LicenseOutcome,
+    LicenseTermsError,
+    bills_events,
+    check_terms,
+    choose_losers,
+    has_pool,
+    license_needed,
+    parse_purchase_type,
+    plan_assignment,
+    plan_removal,
+)
+
+Became = LicenseOutcome
+BOTH = f"{EVENT},{MONTHLY}"
+
+
+@st.composite
+def fleets(draw: st.DrawFn) -> dict[str, LicensedDevice]:
+    flags = st.booleans()
+    return {
+        str(n): LicensedDevice(
+            id=DeviceId(n),
+            eligible=draw(flags),
+            licensed=draw(flags),
+            used=draw(flags),
+            open_upgrade_id=UpgradeId(n) if draw(flags) else None,
+            started=draw(flags),
+            at_work=draw(flags),
+        )
+        for n in range(draw(st.integers(0, 6)))
+    }
+
+
+REQUESTS = st.lists(st.integers(0, 8).map(str), max_size=12)
+
+
+@given(REQUESTS, fleets(), st.none() | st.integers(0, 5))
+def test_never_more_are_assigned_than_are_free(
+    imeis: list[str], fleet: dict[str, LicensedDevice], free: int | None
+) -> None:
+    """Each IMEI gets an answer in order; licences go to eligible devices without, once each."""
+    plan = plan_assignment(imeis, fleet, free)
+    assert [imei for imei, _ in plan.outcomes] == imeis
+    assert len(plan.changed) <= (free or 0)
+    assert len({device.id for device in plan.changed}) == len(plan.changed)
+    assert all(device.eligible and not device.licensed for device in plan.changed)
+    if free is not None:
+        assert [o for _, o in plan.outcomes].count(Became.ASSIGNED) == len(plan.changed)
+    if Became.POOL_EMPTY in [o for _, o in plan.outcomes]:
+        assert len(plan.changed) == free
+    again = plan_assignment(imeis, fleet, free)
+    assert again == plan
+
+
+@given(REQUESTS, fleets())
+def test_only_unused_licences_go(imeis: list[str], fleet: dict[str, LicensedDevice]) -> None:
+    """A licence that was used, or is in use, stays; what is taken was there."""
+    plan = plan_removal(imeis, fleet)
+    assert [imei for imei, _ in plan.outcomes] == imeis
+    assert [o for _, o in plan.outcomes].count(Became.REMOVED) == len(plan.changed)
+    assert all(
+        device.licensed and not device.used and not device.in_progress for device in plan.changed
+    )
+
+
+@given(
+    st.integers(0, 8),
+    st.lists(st.integers(1, 9).map(DeviceId), unique=True),
+    st.permutations([DeviceId(n) for n in range(1, 10)]),
+)
+def test_losers_come_from_the_list_and_then_by_age(
+    excess: int, listed: list[DeviceId], oldest: list[DeviceId]
+) -> None:
+    """As many as are too many, listed ones first, each once."""
+    chosen = choose_losers(excess, listed, oldest)
+    assert len(chosen) == len(set(chosen)) == excess
+    assert chosen == [*listed, *(d for d in oldest if d not in listed)][:excess]
+
+
+def test_purchase_types() -> None:
+    """Both kinds are written in one order, whatever was typed; anything else is refused."""
+    assert parse_purchase_type(f" {MONTHLY.lower()} ,{EVENT}") == BOTH
+    assert [license_needed(kind) for kind in (MONTHLY, EVENT, BOTH)] == [True, False, False]
+    assert [has_pool(kind) for kind in (MONTHLY, EVENT, BOTH)] == [True, False, True]
+    assert [bills_events(kind) for kind in (MONTHLY, EVENT, BOTH)] == [False, True, True]
+    assert check_terms(EVENT, 0) == EVENT
+    for kind, count in (("", 0), ("MRC", 0), (f"{MONTHLY},", 1), (EVENT, 1), (MONTHLY, -1)):
+        with pytest.raises(LicenseTermsError):
+            check_terms(kind, count)
+
+
+def test_every_outcome_has_its_words() -> None:
+    """v1 and v3 say which request it was, v2 only whether it worked (API 4.3, 5.3)."""
+    assert REASON.keys() == set(LicenseOutcome)
+    assert license_v1("Assign", Became.ASSIGNED) == ("LicenseAssignSuccess", "Success")
+    assert license_v1("Assign", Became.PREEXISTING) == (
+        "LicenseAssignSuccess",
+        "Device license preexisting",
+    )
+    assert license_v3("Remove", Became.NOT_FOUND) == ("LicenseRemoveFailed", "Device Not Found.")
+    assert license_v2("Remove", Became.REMOVED) == ("Success", "Success")
+    assert license_v2("Remove", Became.NOT_LICENSED) == ("Failure", "No license attached to device")
+    assert license_v2("Assign", Became.NOT_FOUND) == ("Failure", "Device does not exist.")
+    assert license_v2("Remove", Became.NOT_FOUND) == ("Failure", "Device Not Found.")
+
+
+@given(st.text(), st.text(max_size=30), st.text(max_size=200))
+def test_whatever_is_uploaded_gets_a_safe_name_or_none(make: str, model: str, name: str) -> None:
+    """No slash, no control character, at most 100 characters, and the ending is kept."""
+    try:
+        made = config_file_name(make, model, name)
+    except FileNameError:
+        return
+    assert len(made) <= MAX_CHARS
+    assert made.isprintable()
+    assert "/" not in made
+    assert "\\" not in made
+    assert made.startswith("configfile-")
+    made.encode()
+
+
+def test_file_names() -> None:
+    """The published example; a path's last component; a long name loses its middle."""
+    published = "configfile-Verizon_VZW1_hello-world.txt"
+    assert config_file_name("Verizon", "VZW1", "hello-world.txt") == published
+    assert config_file_name("Veri zon", " VZW 1", "/tmp/a\\b/hello-world.txt") == published
+    long = stored_name("x" * 200 + ".tar.swu")
+    assert (len(long), long[-8:]) == (100, "xxxx.swu")
+    assert stored_name("x" * 90 + "." + "y" * 90) == ("x" * 90 + "." + "y" * 9)
+    for bad in ("", "/", "..", "a/", "\x00\x1f"):
+        with pytest.raises(FileNameError):
+            stored_name(bad)
+    with pytest.raises(FileNameError):
+        config_file_name("m" * 60, "n" * 40, "f.txt")
+
+
+@pytest.mark.parametrize(
+    ("month", "day", "start"),
+    [
+        (8, 31, datetime(2026, 2, 28, tzinfo=UTC)),
+        (3, 2, datetime(2025, 9, 2, tzinfo=UTC)),
+        (6, 30, datetime(2025, 12, 30, tzinfo=UTC)),
+        (12, 1, datetime(2026, 6, 1, tzinfo=UTC)),
+    ],
+)
+def test_history_reaches_back_whole_months(month: int, day: int, start: datetime) -> None:
+    """Six months back is the same day, or the last one that there was."""
+    assert history_start(datetime(2026, month, day, tzinfo=UTC), 6) == start
