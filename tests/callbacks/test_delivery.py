@@ -18,6 +18,7 @@ from overair.store import Database, Tx, open_database
 from overair.store.callback_log import Attempt, forget
 from overair.store.callbacks import add_messages
 from overair.store.database import Row
+from overair.store.verify import Finding, verify
 from tests.callbacks.conftest import SETTINGS, Outbox, add_account
 from tests.callbacks.listening import CLOSE, HANG, Listening, Received, listening
 from tests.waiting import until
@@ -415,6 +416,35 @@ async def test_retries_run_with_a_fast_clock(sqlite_database: Database) -> None:
         await until(box.is_empty)
         assert listener.names() == ["a"] * 6 + ["b"] * 6
     await box.stop_all()
+
+
+async def test_each_waiting_stream_has_one_message_that_is_due(outbox: Outbox) -> None:
+    """While streams wait, fail and are claimed, the live check of the queue finds nothing."""
+    async with listening() as listener:
+        listener.answer = lambda r, n: 500 if r.body["campaignId"] == "c1" else 200
+        await outbox.register(listener.url)
+        for n in range(4):
+            await outbox.queue(f"c{n}", numbers(5))
+        outbox.deliver(bounds=Bounds(run=2))
+
+        async def only_failing() -> bool:
+            assert (await outbox.db.report(broken_streams)) == []
+            return await outbox.depth() == 5
+
+        await until(only_failing)
+        await outbox.register(listener.url + "/new")
+        await outbox.queue("c1", ["new"])
+
+        async def dropped() -> bool:
+            assert (await outbox.db.report(broken_streams)) == []
+            outbox.pass_time(1)
+            return await outbox.depth() == 1
+
+        await until(dropped)
+
+
+def broken_streams(tx: Tx) -> list[Finding]:
+    return [found for check, found in verify(tx) if found and check.name == "callback streams"]
 
 
 async def test_old_messages_are_forgotten(outbox: Outbox) -> None:

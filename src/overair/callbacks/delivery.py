@@ -20,7 +20,7 @@ from typing import Final
 import structlog
 
 from overair.callbacks.sender import Sender
-from overair.clock import Clock
+from overair.clock import Clock, FastClock
 from overair.config import Settings
 from overair.core.listener import acknowledges
 from overair.engine import deliveries
@@ -56,18 +56,17 @@ class CallbackDelivery:
         self._bounds = bounds or Bounds()
         self._sender = Sender(settings, self._bounds.streams)
         slowest_s = max(float(settings.lease_s), 3 * settings.callback_timeout_s)
-        self._lease = timedelta(seconds=slowest_s * max(1.0, settings.time_rate))
-        self._time_for_one = timedelta(
-            seconds=settings.callback_timeout_s * max(1.0, settings.time_rate)
-        )
+        rate = max(1.0, clock.rate) if isinstance(clock, FastClock) else 1.0
+        self._lease = timedelta(seconds=slowest_s * rate)
+        self._time_for_one = timedelta(seconds=settings.callback_timeout_s * rate)
         self._wake = asyncio.Event()
         self._sending: dict[int, tuple[Run, asyncio.Task[None]]] = {}  # by the head's id
         self._finished: list[Finished] = []
         self._placed_to = FIRST
+        db.on_hint("callbacks", self._wake.set)
 
     async def run(self) -> None:
         """Deliver until cancelled. What is not sent then is due at once for whoever is next."""
-        self._db.on_hint("callbacks", self._wake.set)
         async with self._sender:
             loops = [asyncio.create_task(self._poll()), asyncio.create_task(self._purge())]
             try:
@@ -164,13 +163,14 @@ class CallbackDelivery:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if not self._finished:
+        done, self._finished = self._finished, []
+        if not done:
             return
         try:
             await self._db.transact(
                 deliveries.release,
                 self._owner,
-                list(self._finished),
+                done,
                 self._settings.callback_retry_s,
                 self._clock.now(),
             )

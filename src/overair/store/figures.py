@@ -4,7 +4,7 @@ from datetime import datetime
 
 from overair.core.attempt import CLOSED, AttemptState
 from overair.core.campaign import FINAL, CampaignStatus
-from overair.store import campaigns
+from overair.store import callback_log, campaigns
 from overair.store.database import Tx, marks
 
 
@@ -35,9 +35,8 @@ def engine_lag_ms(tx: Tx, now: datetime) -> int:
 
 
 def callbacks_queued(tx: Tx) -> int:
-    """Messages that have not been delivered yet."""
-    row = tx.one("select count(*) from callback_message where due_at is not null")
-    return 0 if row is None else int(row[0])
+    """Messages that were neither delivered nor dropped yet."""
+    return callback_log.outbox_depth(tx)
 
 
 def is_reachable(tx: Tx) -> bool:

@@ -177,13 +177,12 @@ CHECKS: tuple[Check, ...] = (
         ),
     ),
     Check(
-        name="callbacks in order",
-        says="no callback was delivered before an earlier one of its stream was delivered or given up",
+        name="callback streams",
+        says="of each stream of callbacks that waits exactly one message, the first, is due",
         find=_query(
-            "select a.id, b.id from callback_message a join callback_message b"
-            " on b.account_id = a.account_id and b.api_version = a.api_version"
-            " and b.stream = a.stream and b.generation = a.generation and b.id > a.id"
-            " where a.state = 'queued' and b.state = 'delivered'"
+            "select account_id, api_version, stream, count(due_at), count(*)"
+            " from callback_message where state = 'queued'"
+            " group by account_id, api_version, stream having count(due_at) <> 1"
         ),
     ),
     Check(

@@ -1,0 +1,95 @@
+"""``overair callbacks``: what became of the messages for callback listeners, attempt by attempt.
+
+A listener's address is not shown, for it may carry a secret, and neither is what was sent.
+"""
+
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+from rich.console import Console
+from rich.table import Table
+
+from overair.cli.common import DEFAULT, Common, Installation, print_json, with_installation
+from overair.store import callback_log
+from overair.store.callback_log import Delivery
+
+
+def _as_json(line: Delivery) -> dict[str, Any]:
+    return {
+        "id": line.id,
+        "messageId": line.message_id,
+        "accountName": line.account_name,
+        "apiVersion": line.api_version,
+        "stream": line.stream,
+        "state": line.state,
+        "attempts": line.attempts,
+        "queuedAt": line.created_at.isoformat(),
+        "at": line.at.isoformat(),
+        "status": line.status,
+        "error": line.error,
+        "durationMs": line.duration_ms,
+        "dueAt": None if line.due_at is None else line.due_at.isoformat(),
+    }
+
+
+def callbacks(
+    *,
+    account: Annotated[str | None, Parameter(help="Only of this account.")] = None,
+    campaign: Annotated[
+        str | None, Parameter(help="Only of this campaign's id, or `catalogue`.")
+    ] = None,
+    state: Annotated[
+        Literal["queued", "delivered", "dropped"] | None,
+        Parameter(help="Only of messages in this state."),
+    ] = None,
+    before: Annotated[
+        int | None, Parameter(help="Only attempts before this number: the next page.")
+    ] = None,
+    limit: Annotated[
+        int, Parameter(help="How many to show.", validator=Number(gte=1, lte=10_000))
+    ] = 50,
+    common: Common = DEFAULT,
+) -> int:
+    """List attempts to deliver callbacks, latest first, and how many messages still wait."""
+
+    async def work(installation: Installation) -> tuple[list[Delivery], int]:
+        found = await installation.db.report(
+            callback_log.list_deliveries,
+            account_name=account,
+            stream=campaign.lower() if campaign else None,
+            state=state,
+            before=before,
+            limit=limit,
+        )
+        return found, await installation.db.report(callback_log.outbox_depth)
+
+    found, waiting = with_installation(common.settings(), work)
+    if common.as_json:
+        print_json({"waiting": waiting, "deliveries": [_as_json(line) for line in found]})
+        return 0
+    console = Console()
+    table = Table(
+        "no.", "at", "message", "account", "version", "stream", "answer", "ms", "message is"
+    )
+    for line in found:
+        table.add_row(
+            str(line.id),
+            f"{line.at:%Y-%m-%d %H:%M:%S}",
+            str(line.message_id),
+            line.account_name,
+            f"v{line.api_version}",
+            line.stream,
+            " ".join(str(part) for part in (line.status, line.error) if part),
+            str(line.duration_ms),
+            _standing(line),
+        )
+    console.print(table if found else "No callback was tried.")
+    console.print(f"{waiting} messages wait.")
+    return 0
+
+
+def _standing(line: Delivery) -> str:
+    if line.state == "queued" and line.due_at is not None:
+        return f"queued, tried {line.attempts} times, next at {line.due_at:%Y-%m-%d %H:%M:%S}"
+    return line.state
