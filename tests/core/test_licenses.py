@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overair.core.file_names import MAX_CHARS, FileNameError, config_file_name, stored_name
+from overair.core.file_names import (
+    MAX_CHARS,
+    FileNameError,
+    clean_text,
+    config_file_name,
+    stored_name,
+)
 from overair.core.history import history_start
 from overair.core.ids import DeviceId, UpgradeId
 from overair.core.license_words import REASON, license_v1, license_v2, license_v3
@@ -21,6 +27,7 @@ from overair.core.licenses import (
     choose_losers,
     has_pool,
     license_needed,
+    once_each,
     parse_purchase_type,
     plan_assignment,
     plan_removal,
@@ -93,6 +100,16 @@ def test_losers_come_from_the_list_and_then_by_age(
     assert chosen == [*listed, *(d for d in oldest if d not in listed)][:excess]
 
 
+def test_a_pool_can_shrink_by_no_more_than_there_is() -> None:
+    """Who is chosen has a licence to lose."""
+    assert choose_losers(5, [DeviceId(2)], [DeviceId(1), DeviceId(2)]) == [2, 1]
+
+
+def test_devices_are_listed_once() -> None:
+    """Where they were first seen."""
+    assert once_each(["b", "a", "b"]) == ["b", "a"]
+
+
 def test_purchase_types() -> None:
     """Both kinds are written in one order, whatever was typed; anything else is refused."""
     assert parse_purchase_type(f" {MONTHLY.lower()} ,{EVENT}") == BOTH
@@ -148,6 +165,14 @@ def test_file_names() -> None:
             stored_name(bad)
     with pytest.raises(FileNameError):
         config_file_name("m" * 60, "n" * 40, "f.txt")
+
+
+def test_texts_of_an_upload() -> None:
+    """A version or path is there, short, and can be printed."""
+    assert clean_text("fileVersion", " 1.0 beta ") == "1.0 beta"
+    for bad in ("", " ", "a\tb", "x" * 256, "\ud800"):
+        with pytest.raises(FileNameError, match="fileVersion"):
+            clean_text("fileVersion", bad)
 
 
 @pytest.mark.parametrize(

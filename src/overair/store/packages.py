@@ -95,17 +95,22 @@ def every(tx: Tx, after: PackageId, limit: int) -> list[Package]:
 
 
 def device_kinds(tx: Tx, account_id: AccountId) -> Iterator[Kind]:
-    """Each make and model among the account's devices: one step along the index for each."""
+    """Each make and model among the account's devices: a step or two along the index for each."""
     row = tx.one(
         "select make, model from device where account_id = ? order by make, model limit 1",
         (account_id,),
     )
     while row is not None:
         yield row[0].casefold(), row[1].casefold()
+        # Not as one comparison of pairs: SQLite would walk through all devices of the make.
         row = tx.one(
-            "select make, model from device where account_id = ? and (make, model) > (?, ?)"
-            " order by make, model limit 1",
+            "select make, model from device where account_id = ? and make = ? and model > ?"
+            " order by model limit 1",
             (account_id, row[0], row[1]),
+        ) or tx.one(
+            "select make, model from device where account_id = ? and make > ?"
+            " order by make, model limit 1",
+            (account_id, row[0]),
         )
 
 
