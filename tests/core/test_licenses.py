@@ -75,6 +75,30 @@ def test_never_more_are_assigned_than_are_free(
     assert again == plan
 
 
+def test_an_empty_pool_refuses_who_comes_too_late() -> None:
+    """First come, first served, in the order of the request."""
+    bare = {
+        imei: LicensedDevice(
+            id=DeviceId(n),
+            eligible=imei != "c",
+            licensed=False,
+            used=False,
+            open_upgrade_id=None,
+            started=False,
+            at_work=False,
+        )
+        for n, imei in enumerate("abc")
+    }
+    plan = plan_assignment(["c", "b", "b", "a"], bare, 1)
+    assert [outcome for _, outcome in plan.outcomes] == [
+        Became.NOT_ELIGIBLE,
+        Became.ASSIGNED,
+        Became.PREEXISTING,
+        Became.POOL_EMPTY,
+    ]
+    assert plan.changed == (bare["b"],)
+
+
 @given(REQUESTS, fleets())
 def test_only_unused_licences_go(imeis: list[str], fleet: dict[str, LicensedDevice]) -> None:
     """A licence that was used, or is in use, stays; what is taken was there."""
