@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from overair.callbacks import CallbackDelivery
 from overair.clock import Clock, ManualClock
@@ -25,6 +26,15 @@ from tests.callbacks.listening import Authority, make_authority
 
 SETTINGS = Settings(callback_private_addresses=True, callback_plain_http=True)
 RULES = ListenerRules(plain_http=True, private_addresses=True)
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Requests are tested on both event loops: uvloop, which serves, has errors of its own."""
+    if item.path.stem == "test_sender":
+        return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+    return {"asyncio": asyncio.new_event_loop}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
