@@ -1,7 +1,8 @@
 """A management API over a fresh database, with one application, two users and two accounts."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from overair.api.gate import Gate
 from overair.api.published import published_routes
 from overair.api.routing import Api, Rooms
+from overair.artifacts.choice import open_storage
 from overair.clock import ManualClock
 from overair.config import Limits, Settings
 from overair.core.credentials import Cost, hash_secret
@@ -63,10 +65,14 @@ def limits() -> Limits:
 
 
 @pytest.fixture
-def rooms(database: Database, clock: ManualClock, limits: Limits) -> Iterator[Rooms]:
+async def rooms(
+    database: Database, clock: ManualClock, limits: Limits, tmp_path: Path
+) -> AsyncIterator[Rooms]:
     settings = Settings(limits=limits)
     gate = Gate(db=database, clock=clock, settings=settings, cost=FAST)
-    yield Rooms(settings=settings, db=database, clock=clock, gate=gate)
+    storage = open_storage(tmp_path / "artifacts")
+    yield Rooms(settings=settings, db=database, clock=clock, gate=gate, storage=storage)
+    await storage.close()
     gate.close()
 
 

@@ -23,6 +23,7 @@ from typing import Literal
 import msgspec
 
 from overair.api.wire import Answer
+from overair.artifacts.errors import StorageFullError
 from overair.core.errors import CredentialsError, Refusal, RequestError
 from overair.store.database import StoreFullError
 
@@ -188,7 +189,7 @@ def refuse(error: Exception, *, oauth: bool = False) -> Refused:
         answer = ErrorAnswer(error_code=error.code, error_message=error.message)
         return Refused(status=400, body=answer, headers=headers)
     code, text = Refusal.INTERNAL.value
-    if isinstance(error, StoreFullError):
+    if isinstance(error, StoreFullError | StorageFullError):
         # Worth saying: the caller's operator can do something about it.
         text += ": no room left on the server's disk"
     return Refused(status=500, body=ErrorAnswer(error_code=code, error_message=text))

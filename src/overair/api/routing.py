@@ -24,6 +24,7 @@ Not in here: rules. A handler makes one call into the engine or the reports, and
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -313,7 +314,12 @@ class Api:
         call: Call[Any, Any] = Call(
             rooms=self._rooms, request=request, path=path, body=body, query=query, caller=caller
         )
-        return await route.handler(call)
+        try:
+            return await route.handler(call)
+        except Exception:
+            if isinstance(body, Streamed):
+                await _drain(body.chunks, 2 * self._rooms.settings.limits.upload_bytes)
+            raise
 
 
 async def _read(request: Request, limit: int) -> bytes:
@@ -337,6 +343,16 @@ async def _read(request: Request, limit: int) -> bytes:
     if size > limit:
         raise RequestError(Refusal.BODY_TOO_LARGE, limit=limit)
     return b"".join(pieces)
+
+
+async def _drain(chunks: AsyncIterator[bytes], limit: int) -> None:
+    """Read on and keep nothing, for the same reason as above; whoever is refused waits for us."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            async for chunk in chunks:
+                limit -= len(chunk)
+                if limit < 0:
+                    break
 
 
 def _request_id(given: str) -> str:

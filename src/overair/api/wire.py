@@ -45,6 +45,7 @@ _YEARS = range(1970, 3000)
 _HOUR = re.compile(r"[0-9]{1,2}")
 _INDEX = re.compile(r"[0-9]{1,15}")
 _IMEI = re.compile(r"[0-9]{15}")
+MAX_DEVICE_TEXT = 64
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -210,6 +211,24 @@ class Formats:
         if set(map(len, texts)) != {15} or not (joined.isascii() and joined.isdigit()):
             raise RequestError(Refusal.DEVICE_ID)
         if self.check_digit and not all(map(luhn, texts)):
+            raise RequestError(Refusal.DEVICE_ID)
+        return list(dict.fromkeys(texts))
+
+    def campaign_devices(self, texts: Sequence[str]) -> list[str]:
+        """A campaign's list of devices, each once and in the order given, or the error for it.
+
+        A malformed IMEI is the device's rejection there and not the request's (lifecycle 2.2), as
+        long as it is something that a report can show.
+        """
+        if not texts:
+            raise RequestError(Refusal.DEVICE_LIST_EMPTY)
+        if len(texts) > self.max_devices:
+            raise RequestError(Refusal.DEVICE_LIST_TOO_LONG, limit=self.max_devices)
+        joined = "".join(texts)
+        lengths = set(map(len, texts))
+        if min(lengths) < 1 or max(lengths) > MAX_DEVICE_TEXT:
+            raise RequestError(Refusal.DEVICE_ID)
+        if " " in joined or not joined.isprintable():
             raise RequestError(Refusal.DEVICE_ID)
         return list(dict.fromkeys(texts))
 

@@ -50,6 +50,7 @@ class Form:
 
     fields: dict[str, str]
     filename: str | None
+    size_bytes: int
     _intake: Intake
 
     async def commit(self) -> Artifact:
@@ -75,16 +76,19 @@ async def receive_form(
     boundary = _boundary(content_type)
     async with storage.receive(max_bytes) as intake:
         reading = _Reading(boundary, file_part)
-        received = 0
+        received = size = 0
         async for chunk in body:
             received += len(chunk)
             if received > max_bytes + _OVERHEAD_BYTES:
                 raise TooLargeError(max_bytes)
             for piece in reading.feed(chunk):
+                size += len(piece)
                 await intake.write(piece)
         if not reading.ended:
             raise TruncatedError("the form ended before its closing boundary")
-        yield Form(fields=reading.fields, filename=reading.filename, _intake=intake)
+        yield Form(
+            fields=reading.fields, filename=reading.filename, size_bytes=size, _intake=intake
+        )
 
 
 def last_component(path: str) -> str:
