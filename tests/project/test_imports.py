@@ -34,8 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "obstore": {"artifacts"},
     "prometheus_client": {"metrics"},
     "psycopg": {"store"},
-    "psycopg_pool": {"store"},
-    "python_multipart": {"api"},
+    "python_multipart": {"artifacts"},
     "rich": {"cli", "sim"},
     "sqlite3": {"store"},
     "starlette": {"api", "app", "devices"},
@@ -50,6 +49,7 @@ ALLOWED: dict[str, set[str]] = {
         "housekeeping",
         "log",
         "store",
+        "workers",
     },
     "uvloop": {"app", "cli", "sim"},
     # PyYAML, through which msgspec reads YAML; it alone can say that a member is there twice.

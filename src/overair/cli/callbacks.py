@@ -10,7 +10,7 @@ from cyclopts.validators import Number
 from rich.console import Console
 from rich.table import Table
 
-from overair.cli.common import DEFAULT, Common, Installation, print_json, with_installation
+from overair.cli.options import DEFAULT, Common, Installation, print_json, with_installation
 from overair.store import callback_log
 from overair.store.callback_log import Delivery
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from overair.cli import CommandError
-from overair.cli.common import DEFAULT, Common, Installation, opened, print_json, with_installation
+from overair.cli.options import DEFAULT, Common, Installation, opened, print_json, with_installation
 from overair.core.campaign import FINAL
 from overair.core.ids import CampaignId
 from overair.core.upgrade import UpgradeState

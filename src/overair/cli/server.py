@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from overair.cli.common import DEFAULT, Common, Installation, print_json, with_installation
+from overair.cli.options import DEFAULT, Common, Installation, print_json, with_installation
 
 
 def serve(

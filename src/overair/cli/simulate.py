@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 
 from overair.cli import CommandError
-from overair.cli.common import print_json
+from overair.cli.options import print_json
 from overair.clock import FastClock
 from overair.sim.fleet import FleetOptions, FleetReport, run_fleet
 from overair.sim.profile import Behaviour

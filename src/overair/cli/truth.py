@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from overair.cli import CommandError
-from overair.cli.common import DEFAULT, Common, Installation, print_json, with_installation
+from overair.cli.options import DEFAULT, Common, Installation, print_json, with_installation
 from overair.engine.explain import Explanation, explain_device
 from overair.store import verify as checks
 
