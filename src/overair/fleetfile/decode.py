@@ -14,6 +14,15 @@ import yaml
 from overair.fleetfile.problems import FleetFileError, Problem, explain
 from overair.fleetfile.shapes import COLUMNS, Device, Fleet
 
+NULL_CELLS: Final = frozenset(
+    {
+        ("timeZone",),
+        ("ddi", "tokenHash"),
+        ("ddi", "twoPhase"),
+        ("ddi", "pollInterval"),
+        ("omadm", "auth"),
+    }
+)
 MAX_RECORD_BYTES: Final = 64 * 1024  # of one device in a devices file
 
 
@@ -182,14 +191,17 @@ def _csv(file: BinaryIO, name: str) -> Iterator[Placed | Problem]:
 
 
 def _nested(ways: Iterable[tuple[str, ...]], cells: Iterable[str]) -> dict[str, Any]:
-    """The object of a CSV row: dots in a column's name are levels, an empty cell is left out."""
+    """The object of a CSV row: dots in a column's name are levels, an empty cell is left out.
+
+    A cell can say ``null`` where nothing else can be meant by it.
+    """
     record: dict[str, Any] = {}
     for way, cell in zip(ways, cells, strict=True):
         if cell:
             place = record
             for step in way[:-1]:
                 place = place.setdefault(step, {})
-            place[way[-1]] = cell
+            place[way[-1]] = None if cell == "null" and way in NULL_CELLS else cell
     return record
 
 

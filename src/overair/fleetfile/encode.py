@@ -49,7 +49,7 @@ def write_devices(write: Callable[[str], object], ending: str, devices: Iterable
             write(json.dumps(_plain(device), ensure_ascii=False) + "\n")
         return
     line = io.StringIO()
-    rows = csv.writer(line, lineterminator="\n")
+    rows = csv.writer(line)  # RFC 4180: its line ends are what has to be quoted
     rows.writerow(COLUMNS)
     for device in devices:
         flat = _flat(_plain(device))
@@ -84,6 +84,6 @@ def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
             flat |= _flat(value, f"{prefix}{name}.")
         elif isinstance(value, bool):
             flat[prefix + name] = "true" if value else "false"
-        elif value is not None:
-            flat[prefix + name] = str(value)
+        else:
+            flat[prefix + name] = "null" if value is None else str(value)
     return flat

@@ -10,6 +10,7 @@ from overair.core.credentials import STORED_SECRET
 
 _TEXT: Final = r"^[^\x00-\x1f\x7f\ud800-\udfff]*\Z"
 _ANY_TEXT: Final = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]*\Z"
+_TOLD: Final = r"^[^\x00\ud800-\udfff]*\Z"
 _IMEI: Final = r"^[0-9]{15}\Z"
 _PRINTABLE: Final = r"^[!-~]{1,128}\Z"
 _SHA256: Final = r"^[0-9a-f]{64}\Z"
@@ -25,6 +26,7 @@ _FILE_NAME: Final = r"^[^/\\\x00-\x1f\x7f\ud800-\udfff]{1,100}\Z"
 MEANINGS: Final = {
     _TEXT: "has a control character in it",
     _ANY_TEXT: "has a control character in it",
+    _TOLD: "has a NUL character in it",
     _IMEI: "an IMEI has 15 digits",
     _PRINTABLE: "a token has 1 to 128 printable ASCII characters and no spaces",
     _SHA256: "a SHA-256 has 64 lower-case hexadecimal digits",
@@ -39,6 +41,8 @@ MEANINGS: Final = {
 }
 
 Text = Annotated[str, Meta(pattern=_TEXT, max_length=255)]
+# What a device may say of itself, so that every export can be imported (``http-ddi.md`` 5.2).
+Told = Annotated[str, Meta(pattern=_TOLD, max_length=1024)]
 Name = Annotated[str, Meta(pattern=_TEXT, min_length=1, max_length=255)]
 Secret = Annotated[str, Meta(pattern=_TEXT, min_length=1, max_length=1024)]
 StoredSecret = Annotated[str, Meta(pattern=STORED_SECRET.pattern)]
@@ -151,11 +155,11 @@ class Omadm(_Shape):
 class Device(_Shape):
     account: Name
     device_id: Annotated[str, Meta(pattern=_IMEI)]
-    mdn: Text | UnsetType = UNSET
-    make: Text | UnsetType = UNSET
-    model: Text | UnsetType = UNSET
+    mdn: Told | UnsetType = UNSET
+    make: Told | UnsetType = UNSET
+    model: Told | UnsetType = UNSET
     protocol: Protocol | UnsetType = UNSET
-    version: Text | UnsetType = UNSET
+    version: Told | UnsetType = UNSET
     fota_eligible: bool | UnsetType = UNSET
     status: Name | UnsetType = UNSET
     licensed: bool | UnsetType = UNSET
