@@ -1,6 +1,6 @@
 """The error catalogue: complete rows, each once."""
 
-from overair.core.errors import Refusal, RequestError
+from overair.core.errors import CredentialsError, Refusal, RequestError
 
 
 def test_catalogue() -> None:
@@ -11,3 +11,11 @@ def test_catalogue() -> None:
         assert error.code
         assert error.message
         assert "{" not in error.message
+
+
+def test_wrong_credentials_may_have_to_wait() -> None:
+    """A throttled log-in says for how long; a wrong one says nothing of the kind."""
+    assert CredentialsError().refusal is Refusal.CREDENTIALS
+    assert CredentialsError().retry_after_s == 0
+    throttled = CredentialsError(Refusal.LOGIN_THROTTLED, retry_after_s=30)
+    assert (throttled.code, throttled.retry_after_s) == (Refusal.LOGIN_THROTTLED.code, 30)

@@ -74,9 +74,7 @@ TABLE: Final[dict[tuple[CampaignStatus, CampaignEvent], CampaignStatus | Ignored
     },
 }
 
-FINAL: Final = frozenset(
-    {_S.ENDED, _S.REQUEST_FAILED, _S.FAILED, _S.CANCELLED, _S.ABORTED}
-)
+FINAL: Final = frozenset({_S.ENDED, _S.REQUEST_FAILED, _S.FAILED, _S.CANCELLED, _S.ABORTED})
 BEFORE_START: Final = frozenset({_S.REQUEST_PENDING, _S.REQUEST_QUEUED})
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = timedelta(days=1)
 _HOUR = timedelta(hours=1)
 
@@ -68,49 +69,44 @@ def overlap(one: Windows, other: Windows) -> bool:
     return any(a.start < b.end and b.start < a.end for a in one for b in other)
 
 
-def _next_hour(now: datetime) -> datetime:
-    # Hours are counted in UTC, so that a local hour that is skipped or comes twice is neither
-    # missed nor passed over; zones with offsets of quarter hours are met by the smaller step.
-    quarter = timedelta(minutes=15)
-    return now - (now - start_of(now.date())) % quarter + quarter
+Rule = tuple[date | None, Windows]  # from the beginning of that day, in these hours
 
 
 def next_open(
-    rules: tuple[tuple[date | None, Windows], ...],
-    now: datetime,
-    until: datetime,
-    zone: tzinfo = UTC,
+    rules: Iterable[Rule], now: datetime, until: datetime, zone: tzinfo = UTC
 ) -> datetime | None:
-    """The first instant from ``now`` to before ``until`` at which every rule is open.
-
-    A rule is (first day or None, windows). None if there is none.
-    """
+    """The first instant from ``now`` to before ``until`` at which every rule is open, or None."""
     begin = now
-    for day, _ in rules:
+    limited: list[Windows] = []
+    for day, windows in rules:
         if day is not None:
             begin = max(begin, start_of(day))
-    at = begin
+        if windows:
+            limited.append(windows)
     # Windows repeat daily, so what is not open within two days never is (a day that a zone's
     # change of clock cuts an hour out of is why it is two).
-    stop = min(until, begin + 2 * _DAY)
-    while at < stop:
-        if all(is_open(windows, at, zone) for _, windows in rules):
-            return at
-        at = _next_hour(at)
-    return None
+    return _first(limited, True, begin, min(until, begin + 2 * _DAY), zone)
 
 
 def next_close(
-    rules: tuple[tuple[date | None, Windows], ...],
-    now: datetime,
-    until: datetime,
-    zone: tzinfo = UTC,
+    rules: Iterable[Rule], now: datetime, until: datetime, zone: tzinfo = UTC
 ) -> datetime:
     """The instant from which some rule that is open ``now`` is open no longer; at most ``until``."""
-    at = now
-    stop = min(until, now + 2 * _DAY)
+    limited = [windows for _, windows in rules if windows]
+    if not limited:  # most campaigns, and at every offer
+        return until
+    return _first(limited, False, now, min(until, now + 2 * _DAY), zone) or until
+
+
+def _first(
+    limited: list[Windows], wanted: bool, begin: datetime, stop: datetime, zone: tzinfo
+) -> datetime | None:
+    # Steps are counted in UTC, so that a local hour that is skipped or comes twice is neither
+    # missed nor passed over; zones with offsets of quarter hours are met by the smaller step.
+    step = _HOUR if zone is UTC else _HOUR / 4
+    at = begin
     while at < stop:
-        if not all(is_open(windows, at, zone) for _, windows in rules):
+        if all(is_open(windows, at, zone) for windows in limited) is wanted:
             return at
-        at = _next_hour(at)
-    return until
+        at += step - (at - _EPOCH) % step
+    return None
