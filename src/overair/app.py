@@ -26,7 +26,7 @@ from overair.api.gate import Gate as ApiGate
 from overair.api.openapi import openapi_json
 from overair.api.published import published_routes
 from overair.api.routing import Api, Rooms
-from overair.artifacts.choice import open_storage
+from overair.artifacts.choice import ARTIFACTS_FOLDER, open_storage
 from overair.artifacts.storage import ArtifactStorage
 from overair.callbacks import CallbackDelivery
 from overair.clock import Clock, FastClock, SystemClock
@@ -49,7 +49,6 @@ from overair.workers import supervise
 
 log = structlog.get_logger()
 
-ARTIFACTS_FOLDER = "artifacts"
 BACKLOG = 4096  # a fleet that comes back after a power cut opens its connections all at once
 TEXT = b"text/plain; charset=utf-8"
 JSON = b"application/json"

@@ -19,6 +19,9 @@ from overair.artifacts.storage import ArtifactStorage
 if TYPE_CHECKING:
     from obstore.store import RetryConfig
 
+# Of the data directory: where artifacts are, unless the settings name an object store.
+ARTIFACTS_FOLDER = "artifacts"
+
 # Where the configuration of a front nginx has to place the root directory:
 # location /overair-artifacts/ { internal; alias ROOT/; }
 INTERNAL_PREFIX = "/overair-artifacts"

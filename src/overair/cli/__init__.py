@@ -43,9 +43,10 @@ app.command("overair.cli.demo:demo", name="demo")
 class CommandError(Exception):
     """A command cannot do what it was asked; the message says why and what to do next."""
 
-    def __init__(self, message: str, *, status: int = 2) -> None:
+    def __init__(self, message: str, *, status: int = 2, details: Sequence[object] = ()) -> None:
         super().__init__(message)
         self.status = status
+        self.details = details  # with --json: ``problems``
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -56,11 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: list[str]) -> int:
     """Run a command; its exit status."""
     try:
-        result = app(arguments, exit_on_error=False, print_error=True)
-    except CycloptsError:
-        return 2
+        result = app(arguments, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        hint = "; `overair --help` lists commands, `overair COMMAND --help` their options"
+        return _fail(" ".join(str(error).split()).rstrip(".") + hint, 2, arguments)
     except CommandError as error:
-        return _fail(str(error), error.status, arguments)
+        return _fail(str(error), error.status, arguments, error.details)
     except ConfigError as error:
         return _fail(str(error), 2, arguments)
     except KeyboardInterrupt:
@@ -86,9 +88,10 @@ def _status_of(error: Exception) -> int | None:
     return 3 if isinstance(error, StoreError) else None
 
 
-def _fail(message: str, status: int, arguments: list[str]) -> int:
+def _fail(message: str, status: int, arguments: list[str], details: Sequence[object] = ()) -> int:
     if "--json" in arguments:
-        print(json.dumps({"error": message}), file=sys.stderr)
+        problems = {"problems": list(details)} if details else {}
+        print(json.dumps({"error": message, **problems}), file=sys.stderr)
     else:
         print(f"overair: {message}", file=sys.stderr)
     return status

@@ -21,7 +21,7 @@ from overair.store import campaigns, tally
 from overair.store.campaigns import Campaign
 from overair.store.database import Tx
 
-app = App(help="Look at campaigns.")
+app = App(name="campaign", help="Look at campaigns.")
 
 PAGE = 500
 WATCH_S = 0.5

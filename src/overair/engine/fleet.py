@@ -302,12 +302,17 @@ def _put_users(tx: Tx, document: shapes.Fleet, prepared: Prepared) -> Tally:
 def _put_packages(tx: Tx, document: shapes.Fleet, prepared: Prepared, now: datetime) -> Tally:
     tally = Tally()
     for told in document.packages:
-        saved = catalog.put_software(tx, software(tx, told, prepared, now), now)
+        saved = put_package(tx, told, prepared, now)
         tally.count(created=saved.created, changed=saved.changed)
     return tally
 
 
-def software(tx: Tx, told: shapes.Package, prepared: Prepared, now: datetime) -> catalog.Software:
+def put_package(tx: Tx, told: shapes.Package, prepared: Prepared, now: datetime) -> catalog.Saved:
+    """Write one package, which was checked."""
+    return catalog.put_software(tx, _software(tx, told, prepared, now), now)
+
+
+def _software(tx: Tx, told: shapes.Package, prepared: Prepared, now: datetime) -> catalog.Software:
     """The package with what is in the catalogue already where the file says nothing."""
     before = packages.software(tx, told.name)
     ids = account_ids(tx)

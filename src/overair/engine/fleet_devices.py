@@ -34,6 +34,7 @@ from overair.store.database import Tx
 from overair.store.fleet import Known, Repeats
 
 PULLING = "HTTP"  # the protocol whose devices bring a token
+GRAIN_BYTES = 12  # of the salt of a token that is made here
 MAX_IDENTITY_BYTES = 128  # of a pre-shared key (``lwm2m.md`` 12)
 
 
@@ -276,6 +277,14 @@ def _merged(
     else:
         return merged
     return replace(merged, token_hash=token_hash, token_salt=token_salt)
+
+
+def make_token(tx: Tx, imei: str, salt: str, key: bytes, now: datetime) -> None:
+    """A new token for a device, which must exist; its old one opens nothing any more."""
+    known = store.known(tx, [imei], lock=True)[imei]
+    token_hash = fingerprint(device_token(key, imei, salt))
+    renewed = replace(known.device, token_hash=token_hash, token_salt=salt)
+    store.update_devices(tx, [(known.id, renewed)], now)
 
 
 def _put_documents(tx: Tx, batch: Sequence[Placed], device_ids: Mapping[str, DeviceId]) -> set[str]:

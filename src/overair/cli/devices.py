@@ -1,0 +1,151 @@
+"""``overair device show``: everything that is known of one device, and its token."""
+
+import hmac
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.table import Table
+
+from overair.cli import CommandError
+from overair.cli.options import DEFAULT, Common, Installation, print_json, with_installation
+from overair.core.credentials import device_token, fingerprint
+from overair.engine.fleet_devices import GRAIN_BYTES, make_token
+from overair.ids import new_token
+from overair.installation import installation_key
+from overair.store import attempts, devices, fleet, inventory
+from overair.store.database import Tx
+from overair.store.fleet import Known
+
+app = App(name="device", help="Look at single devices.")
+
+ATTEMPTS_SHOWN = 10
+
+
+def _known(tx: Tx, imei: str) -> Known:
+    found = fleet.known(tx, [imei]).get(imei)
+    if found is None:
+        raise CommandError(f"there is no device {imei}; `overair export` lists all there are")
+    return found
+
+
+def _facts(tx: Tx, imei: str, key: bytes) -> dict[str, Any]:
+    known = _known(tx, imei)
+    record = devices.by_imei(tx, imei)
+    assert record is not None
+    device = known.device
+    return {
+        "deviceId": imei,
+        "accountName": fleet.accounts(tx)[device.account_id].name,
+        "mdn": device.mdn,
+        "make": device.make,
+        "model": device.model,
+        "protocol": device.protocol,
+        "version": device.version,
+        "fotaEligible": device.fota_eligible,
+        "status": device.status,
+        "licensed": known.licensed,
+        "timeZone": device.time_zone,
+        "controllerId": device.controller_id,
+        "token": _token(device, key),
+        "tokenSet": device.token_hash is not None,
+        "twoPhase": device.two_phase,
+        "pollInterval": device.poll_interval_s,
+        "lastSeen": record.seen_at,
+        "createTime": record.created_at,
+        "updateTime": record.updated_at,
+        "upgradeTime": record.upgraded_at,
+        "refreshTime": record.refreshed_at,
+        "protocols": sorted(fleet.documents(tx, [known.id]).get(known.id, {})),
+        "attributes": inventory.attributes(tx, known.id),
+        "software": [
+            {
+                "name": item.name,
+                "version": item.version,
+                "kind": item.kind,
+                "upgradeTime": item.upgraded_at,
+            }
+            for item in record.software
+        ],
+        "actions": [
+            {
+                "id": attempt.id,
+                "number": attempt.number,
+                "state": attempt.state.value,
+                "offeredAt": attempt.offered_at,
+                "closedAt": attempt.closed_at,
+            }
+            for attempt in attempts.of_device(tx, known.id, ATTEMPTS_SHOWN)
+        ],
+    }
+
+
+def _token(device: fleet.Device, key: bytes) -> str | None:
+    """The token, if it was derived from this installation's key."""
+    if device.token_salt is None or device.token_hash is None:
+        return None
+    token = device_token(key, device.imei, device.token_salt)
+    return token if hmac.compare_digest(fingerprint(token), device.token_hash) else None
+
+
+@app.command
+def show(
+    imei: Annotated[str, Parameter(help="The device's IMEI.")],
+    common: Common = DEFAULT,
+    *,
+    new_token_: Annotated[
+        bool,
+        Parameter(
+            name="--new-token", negative="", help="Make a new token first; the old one ends."
+        ),
+    ] = False,
+) -> int:
+    """Show everything that is known of a device, with its token if it was made here."""
+    settings = common.settings()
+
+    def renew(tx: Tx, salt: str, key: bytes, installation: Installation) -> None:
+        _known(tx, imei)
+        make_token(tx, imei, salt, key, installation.clock.now())
+
+    async def work(installation: Installation) -> dict[str, Any]:
+        key = installation_key(settings)
+        if new_token_:
+            await installation.db.transact(renew, new_token(GRAIN_BYTES), key, installation)
+        return await installation.db.report(_facts, imei, key)
+
+    found = with_installation(settings, work)
+    if common.as_json:
+        print_json(found)
+    else:
+        _print(found)
+    return 0
+
+
+def _print(found: dict[str, Any]) -> None:
+    console = Console()
+    table = Table(show_header=False, box=None)
+    for name, value in found.items():
+        if name == "tokenSet" or isinstance(value, list | dict):
+            continue
+        table.add_row(name, _said(name, value, found))
+    for name, value in found["attributes"].items():
+        table.add_row(f"attribute {name}", value)
+    for item in found["software"]:
+        table.add_row(f"{item['kind']} {item['name']}", item["version"])
+    for action in found["actions"]:
+        table.add_row(f"action {action['id']}", f"try {action['number']}: {action['state']}")
+    console.print(table, markup=False)
+
+
+def _said(name: str, value: Any, found: dict[str, Any]) -> str:
+    if name == "token" and value is None:
+        if found["tokenSet"]:
+            return "was brought along, and only its hash is kept; --new-token replaces it"
+        return "none; --new-token makes one"
+    if value is None:
+        return "never" if name.endswith(("Time", "Seen")) else "not set"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if hasattr(value, "strftime"):
+        return f"{value:%Y-%m-%d %H:%M:%S} UTC"
+    return str(value)
