@@ -5,12 +5,13 @@ and nothing was changed; 3 the database or the server could not be reached, or w
 one sentence on standard error that says what to do next, or ``{"error": …}`` with ``--json``.
 """
 
+import difflib
 import json
 import os
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, UnknownCommandError
 
 from overair import __version__
 from overair.config import ConfigError
@@ -23,21 +24,25 @@ app = App(
 )
 
 # Modules are named and not imported: a command that is not called costs nothing.
-app.command("overair.cli.server:serve", name="serve")
-app.command("overair.cli.server:migrate", name="migrate")
-app.command("overair.cli.server:openapi", name="openapi")
-app.command("overair.cli.fleet:import_fleet", name="import")
-app.command("overair.cli.fleet:export_fleet", name="export")
-app.command("overair.cli.accounts:app", name="account")
-app.command("overair.cli.packages:app", name="package")
-app.command("overair.cli.subscriptions:app", name="subscription")
-app.command("overair.cli.devices:app", name="device")
-app.command("overair.cli.campaigns:app", name="campaign")
-app.command("overair.cli.truth:explain", name="explain")
-app.command("overair.cli.truth:verify", name="verify")
-app.command("overair.cli.callbacks:callbacks", name="callbacks")
-app.command("overair.cli.simulate:simulate", name="simulate")
-app.command("overair.cli.demo:demo", name="demo")
+COMMANDS = (
+    ("serve", "server:serve", "Serve the management API and the devices."),
+    ("migrate", "server:migrate", "Bring the database's schema up to date."),
+    ("import", "fleet:import_fleet", "Fill the installation from a fleet file."),
+    ("export", "fleet:export_fleet", "Write the installation as a fleet file."),
+    ("account", "accounts:app", "Look at accounts."),
+    ("package", "packages:app", "Add software to the catalogue, and look at it."),
+    ("subscription", "subscriptions:app", "See and change what accounts have bought."),
+    ("device", "devices:app", "Look at single devices, and at their tokens."),
+    ("campaign", "campaigns:app", "Look at campaigns, and watch them."),
+    ("explain", "truth:explain", "Say why a device is waiting, and until when."),
+    ("verify", "truth:verify", "Recount every counter and check every invariant."),
+    ("callbacks", "callbacks:callbacks", "Look at callbacks and their deliveries."),
+    ("simulate", "simulate:simulate", "Run a fleet of simulated HTTP devices."),
+    ("demo", "demo:demo", "Run a whole campaign over simulated devices, then stay up."),
+    ("openapi", "server:openapi", "Print the OpenAPI document of the management API."),
+)
+for _name, _place, _help in COMMANDS:
+    app.command(f"overair.cli.{_place}", name=_name, help=_help)
 
 
 class CommandError(Exception):
@@ -58,6 +63,8 @@ def run(arguments: list[str]) -> int:
     """Run a command; its exit status."""
     try:
         result = app(arguments, exit_on_error=False, print_error=False)
+    except UnknownCommandError as error:
+        return _fail(_unknown(error), 2, arguments)
     except CycloptsError as error:
         hint = "; `overair --help` lists commands, `overair COMMAND --help` their options"
         return _fail(" ".join(str(error).split()).rstrip(".") + hint, 2, arguments)
@@ -77,6 +84,20 @@ def run(arguments: list[str]) -> int:
             raise
         return _fail(str(error), status, arguments)
     return result if isinstance(result, int) else 0
+
+
+def _unknown(error: UnknownCommandError) -> str:
+    """Our own sentence: the library's would load every command to look for a similar one."""
+    chain = error.command_chain or ()
+    word = (error.unused_tokens or ["that"])[0]
+    known = list(error.app) if chain and error.app is not None else [name for name, *_ in COMMANDS]
+    near = difflib.get_close_matches(word, known, 1)
+    hint = (
+        f"did you mean {near[0]}?"
+        if near
+        else f"`{' '.join(['overair', *chain])} --help` lists them"
+    )
+    return f"there is no command {' '.join([*chain, word])}; {hint}"
 
 
 def _status_of(error: Exception) -> int | None:
