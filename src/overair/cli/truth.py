@@ -8,6 +8,7 @@ from rich.table import Table
 
 from overair.cli import CommandError
 from overair.cli.options import DEFAULT, Common, Installation, print_json, with_installation
+from overair.core.plan import Wait
 from overair.engine.explain import Explanation, explain_device
 from overair.store import verify as checks
 
@@ -73,8 +74,12 @@ def _print(found: Explanation) -> None:
             f"Campaign {found.campaign.uuid} ({name}) is {found.campaign.status.value};"
             f" the device is {found.upgrade.state.value}."
         )
-    until = f" Until {found.until:%Y-%m-%d %H:%M:%S} UTC." if found.until else ""
-    console.print(f"[bold]{found.sentence}{until}[/bold]")
+    until = f"{found.until:%Y-%m-%d %H:%M:%S} UTC" if found.until else ""
+    console.print(f"[bold]{found.sentence}[/bold]")
+    if until and found.wait == Wait.CHECK_IN:
+        console.print(f"The offer stands until {until}.")
+    elif until:
+        console.print(f"That is so until {until} at the latest.")
     if not found.attempts:
         return
     table = Table("action", "try", "state", "offered", "retrieved", "downloaded", "closed")

@@ -115,16 +115,32 @@ def _objects(text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
         yield line, row
 
 
-def _device(line: int, row: Mapping[str, Any]) -> SimDevice:
-    def text(name: str, default: str) -> str:
-        value = row.get(name)
-        if value is not None and not isinstance(value, str):
-            raise RosterError(f"line {line}: {name} is not a text")
-        return (value or "").strip() or default
+# The columns of a server's own fleet file will do, so that one file can fill both ends.
+_NAMES = {
+    "controller_id": ("controller_id", "controllerId", "ddi.controllerId", "deviceId", "imei"),
+    "token": ("token", "ddi.token"),
+    "two_phase": ("two_phase", "twoPhase", "ddi.twoPhase"),
+}
 
-    controller_id = text("controller_id", "") or text("imei", "")
+
+def _device(line: int, row: Mapping[str, Any]) -> SimDevice:
+    nested = row.get("ddi")
+    if isinstance(nested, dict):
+        row = {**row, **{f"ddi.{name}": value for name, value in nested.items()}}
+
+    def column(name: str) -> str:
+        names = _NAMES.get(name, (name,))
+        return next((n for n in names if row.get(n) not in (None, "")), name)
+
+    def text(name: str, default: str) -> str:
+        found = row.get(column(name))
+        if found is not None and not isinstance(found, str):
+            raise RosterError(f"line {line}: {column(name)} is not a text")
+        return (found or "").strip() or default
+
+    controller_id = text("controller_id", "")
     if not controller_id:
-        raise RosterError(f"line {line}: controller_id (or imei) is missing")
+        raise RosterError(f"line {line}: controller_id (or deviceId, or imei) is missing")
     token = text("token", "")
     if not (token.isascii() and token.isprintable()) or " " in token:
         raise RosterError(f"line {line}: token has other than printable characters")
@@ -134,7 +150,7 @@ def _device(line: int, row: Mapping[str, Any]) -> SimDevice:
         make=text("make", "Acme"),
         model=text("model", "X1"),
         version=text("version", "01"),
-        two_phase=_flag(line, row.get("two_phase")),
+        two_phase=_flag(line, row.get(column("two_phase"))),
     )
 
 
