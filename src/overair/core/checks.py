@@ -23,7 +23,7 @@ class Candidate:
     model: str
     protocol: str
     version: str
-    software: frozenset[tuple[str, str]]  # (name, version) of what else it runs
+    software: frozenset[tuple[str, str]]  # (name, version) of what it was given
     eligible: bool
     status: str
     in_campaign: bool
@@ -80,5 +80,6 @@ def check_device(device: Candidate | None, wanted: Wanted) -> Reason:
 
 
 def _runs(device: Candidate, version: str) -> bool:
-    # "From" is a version in some of the published samples and a name in others (api.md 11, row 25).
-    return version == device.version or any(version in pair for pair in device.software)
+    # "From" is a version in some of the published samples and a name in others (api.md 11, row 25):
+    # the name of what gave the device the version that it runs, not of something it ran before.
+    return version == device.version or (version, device.version) in device.software

@@ -36,6 +36,7 @@ from overair.store.database import Database, StoreError, Tx
 from overair.store.upgrades import Upgrade
 
 COMPLETION_CHECK = timedelta(seconds=60)  # finds an end that two reports at once both missed
+FAULT_PAUSE = timedelta(seconds=60)  # for a campaign that we cannot carry on, because of a bug
 EXPIRY_BATCH = 200
 
 log = structlog.get_logger()
@@ -211,11 +212,12 @@ def _watch(tx: Tx, campaign: Campaign, now: datetime) -> bool:
 def _close(tx: Tx, campaign: Campaign, settings: Settings, now: datetime) -> bool:
     assert campaign.closing is not None
     event = UpgradeEvent(campaign.closing)
-    some = upgrades.lock(tx, upgrades.still_open(tx, campaign.id, settings.limits.sweep_devices))
-    some = [upgrade for upgrade in some if upgrade.state in OPEN]
-    if not some:
+    found = upgrades.still_open(tx, campaign.id, settings.limits.sweep_devices)
+    if not found:
         campaigns.end_closing(tx, campaign.id)
         return False
+    # Some may have reported their end while their locks were waited for; there may be others yet.
+    some = [upgrade for upgrade in upgrades.lock(tx, found) if upgrade.state in OPEN]
     for attempt in attempts.open_of_devices(tx, [upgrade.id for upgrade in some]).values():
         if event is UpgradeEvent.END:
             _let_go(tx, attempt, campaign, settings, now)
@@ -343,6 +345,13 @@ class Advance:
         return bool(active) or expired == EXPIRY_BATCH
 
     async def _step(self, campaign_id: CampaignId) -> bool:
-        return await self._db.transact(
-            step, campaign_id, self._owner, self._settings, self._clock.now()
-        )
+        now = self._clock.now()
+        try:
+            return await self._db.transact(step, campaign_id, self._owner, self._settings, now)
+        except StoreError:
+            raise
+        except Exception:
+            # One campaign that trips over a bug of ours must not stand in the way of all others.
+            log.exception("a campaign cannot be carried on", campaign=campaign_id)
+            await self._db.transact(campaigns.set_due, campaign_id, now + FAULT_PAUSE)
+            return False

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 
 from overair.config import Settings
 from overair.core.attempt import AttemptState
-from overair.core.campaign import CampaignStatus
-from overair.core.ids import DeviceId
+from overair.core.campaign import BEFORE_START
+from overair.core.ids import DeviceId, UpgradeId
 from overair.core.plan import Decision, Link, Wait, decide, link
 from overair.core.upgrade import Reason, UpgradeState
 from overair.engine.assign import place_of
@@ -19,7 +19,7 @@ from overair.store import attempts, campaigns, polls, sightings, upgrades
 from overair.store.attempts import Attempt
 from overair.store.campaigns import Campaign
 from overair.store.database import Tx
-from overair.store.polls import Device
+from overair.store.polls import Deployment, Device
 from overair.store.upgrades import Upgrade
 
 ATTEMPTS_SHOWN = 10
@@ -33,8 +33,8 @@ SENTENCES = {
     Wait.INSTALL_WINDOW: "No install window is open, and the device installs as soon as it has"
     " downloaded.",
     Wait.RETRY: "The last attempt failed; the next one waits for the retry delay.",
-    Wait.OTHER_ATTEMPT: "An earlier action of the device, of a campaign that was stopped, is not"
-    " answered yet.",
+    Wait.OTHER_ATTEMPT: "An earlier action of the device, of a campaign that is over, is not answered"
+    " yet.",
     Wait.NEVER_BOTH: "The campaign's download and install windows never overlap, and this device"
     " cannot download ahead (see the setting install_window_alone).",
     Wait.NO_TIME_LEFT: "No window opens again before the campaign ends.",
@@ -109,48 +109,64 @@ def _why(
     settings: Settings,
     now: datetime,
 ) -> tuple[str, str, datetime | None]:
-    under_way = _under_way(tx, device, settings, now)
-    if under_way is not None:
-        return under_way
+    action = None
+    if device.open_attempt_id is not None:
+        action = polls.deployment(tx, device.open_attempt_id)
+    if action is not None and device.open_upgrade_id in (None, action.upgrade_id):
+        return _under_way(tx, device, action, settings, now)
     if upgrade is None or campaign is None:
         return "no_campaign", "No campaign has named this device.", None
     if device.open_upgrade_id is None:
         return upgrade.state.value, _end(upgrade, campaign), None
-    decision = _decision(tx, device, upgrade, settings, now)
-    return decision.wait.value, SENTENCES[decision.wait], decision.until
+    busy = action is not None
+    decision = _decision(tx, device, device.open_upgrade_id, settings, now, busy=busy)
+    until = decision.until
+    if action is not None and decision.wait is Wait.OTHER_ATTEMPT:
+        until = _gives_up_at(tx, action)
+    return decision.wait.value, SENTENCES[decision.wait], until
 
 
 def _under_way(
-    tx: Tx, device: Device, settings: Settings, now: datetime
-) -> tuple[str, str, datetime | None] | None:
-    if device.open_attempt_id is None:
-        return None
-    found = polls.deployment(tx, device.open_attempt_id)
-    if found is None or found.state not in UNDER_WAY:
-        return None
+    tx: Tx, device: Device, action: Deployment, settings: Settings, now: datetime
+) -> tuple[str, str, datetime | None]:
     shown = link(
-        found.state,
-        found.rules,
+        action.state,
+        action.rules,
         now,
         grace=timedelta(seconds=settings.grace_s),
-        downloaded=found.downloaded_at is not None,
-        cancel_refused=found.cancel_refused_at is not None,
+        downloaded=action.downloaded_at is not None,
+        cancel_refused=action.cancel_refused_at is not None,
     )
     if shown is Link.NOTHING:
-        return "expiring", "The campaign ended during the device's action.", None
-    attempt = attempts.find(tx, found.attempt_id)
-    until = attempt.due_at if attempt is not None else None
-    return found.state.value, UNDER_WAY[found.state], until or found.rules.ends_at
+        return "expiring", "The campaign was stopped or ended during the device's action.", None
+    if action.state is AttemptState.OFFERED:
+        # The device has not taken it up, so the windows still hold (``engine/assign.py``).
+        decision = _decision(tx, device, action.upgrade_id, settings, now, busy=False)
+        if not decision.offer:
+            return decision.wait.value, SENTENCES[decision.wait], decision.until
+    return action.state.value, UNDER_WAY[action.state], _gives_up_at(tx, action)
+
+
+def _gives_up_at(tx: Tx, action: Deployment) -> datetime:
+    """When an action is over by itself."""
+    attempt = attempts.find(tx, action.attempt_id)
+    return (attempt and attempt.due_at) or action.rules.ends_at
 
 
 def _decision(
-    tx: Tx, device: Device, upgrade: Upgrade, settings: Settings, now: datetime
+    tx: Tx,
+    device: Device,
+    upgrade_id: UpgradeId,
+    settings: Settings,
+    now: datetime,
+    *,
+    busy: bool,
 ) -> Decision:
-    place = polls.open_upgrade(tx, upgrade.id)
+    place = polls.open_upgrade(tx, upgrade_id)
     assert place is not None
     return decide(
         place.rules,
-        place_of(device, place, settings, two_phase=bool(device.two_phase), busy=False),
+        place_of(device, place, settings, two_phase=bool(device.two_phase), busy=busy),
         now.astimezone(UTC),
         install_window_alone=settings.install_window_alone,
     )
@@ -167,8 +183,7 @@ def _end(upgrade: Upgrade, campaign: Campaign) -> str:
         case UpgradeState.CANCELLED | UpgradeState.ABORTED:
             return "The device's latest campaign was stopped for it."
         case UpgradeState.REQUESTED | UpgradeState.ACCEPTED | UpgradeState.PENDING:
-            pending = campaign.status is CampaignStatus.REQUEST_PENDING
-            return SENTENCES[Wait.CHECKS if pending else Wait.OVER]
+            return SENTENCES[Wait.CHECKS if campaign.status in BEFORE_START else Wait.OVER]
 
 
 def _spoken(reason: Reason) -> str:

@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from overair.config import Settings
 from overair.core import coverage
-from overair.core.attempt import IGNORE, REFUSE, AttemptEvent, AttemptState, after
+from overair.core.attempt import CLOSED, IGNORE, REFUSE, AttemptEvent, AttemptState, after
 from overair.core.campaign import CampaignStatus
 from overair.core.ids import AttemptId, DeviceId
 from overair.core.upgrade import OPEN, Reason, UpgradeEvent
@@ -115,7 +115,7 @@ def _due(
     attempt: Attempt, state: AttemptState, campaign: Campaign, settings: Settings
 ) -> datetime | None:
     """When an attempt in its new state is over by itself; the end of a campaign sets the others."""
-    if state in (AttemptState.FINISHED, AttemptState.FAILED):
+    if state in CLOSED:
         return None
     if state is AttemptState.DOWNLOADED and attempt.due_at is not None:
         return campaign.rules.ends_at + timedelta(seconds=settings.grace_s)

@@ -68,7 +68,9 @@ def schedule_campaign(
         now,
     )
     imeis = list(dict.fromkeys(request.imeis))
-    _check_list(tx, request.account_id, package_id, len(imeis), settings, given=len(imeis))
+    _check_list(len(imeis), settings)
+    if not _is_proven(tx, request.account_id, package_id):
+        _check_pilot(len(imeis), settings)
     campaign_id = campaigns.insert(
         tx,
         NewCampaign(
@@ -99,9 +101,7 @@ def schedule_campaign(
 
 def _package(tx: Tx, request: CampaignRequest) -> PackageId:
     if request.kind == "file":
-        found = packages.find_file(
-            tx, request.account_id, request.package_name, request.to_version
-        )
+        found = packages.find_file(tx, request.account_id, request.package_name, request.to_version)
         if found is None or found.artifact_sha256 is None:
             raise RequestError(Refusal.FILE_NOT_FOUND)
     else:
@@ -134,24 +134,24 @@ def _dates(dates: Dates, now: datetime) -> Dates:
     return dates
 
 
-def _check_list(
-    tx: Tx,
-    account_id: AccountId,
-    package_id: PackageId,
-    size: int,
-    settings: Settings,
-    *,
-    given: int,
-) -> None:
+def _check_list(given: int, settings: Settings) -> None:
     limits = settings.limits
     if not given:
         raise RequestError(Refusal.DEVICE_LIST_EMPTY)
     if given > limits.request_devices:
         raise RequestError(Refusal.DEVICE_LIST_TOO_LONG, limit=limits.request_devices)
-    if size > limits.pilot_devices:
-        proof = proofs.get(tx, account_id, package_id)
-        if proof is None or proof.proven_at is None:
-            raise RequestError(Refusal.PILOT_LIMIT, limit=limits.pilot_devices)
+
+
+def _is_proven(tx: Tx, account_id: AccountId, package_id: PackageId) -> bool:
+    proof = proofs.get(tx, account_id, package_id)
+    return proof is not None and proof.proven_at is not None
+
+
+def _check_pilot(size: int, settings: Settings) -> None:
+    """How large a campaign of a package that is not proven may be (``core/pilot.py``)."""
+    limit = settings.limits.pilot_devices
+    if size > limit:
+        raise RequestError(Refusal.PILOT_LIMIT, limit=limit)
 
 
 def _queue_change(
@@ -185,19 +185,24 @@ def change_devices(
     if campaign.status not in BEFORE_START:
         raise RequestError(Refusal.NOT_MODIFIABLE)
     wanted = list(dict.fromkeys(imeis))
-    size = 0
-    if type_ == "append" and len(wanted) <= settings.limits.request_devices:
-        present = {u.imei for u in upgrades.of_imeis(tx, campaign.id, wanted)}
-        waiting = campaigns.waiting_additions(tx, campaign.id)
-        inside = sum(tally.counts(tx, campaign.id).values())
-        size = inside + len((set(wanted) | waiting) - present)
-    _check_list(
-        tx, campaign.account_id, campaign.package_id, size, settings, given=len(wanted)
-    )
+    _check_list(len(wanted), settings)
+    if type_ == "append" and not _is_proven(tx, campaign.account_id, campaign.package_id):
+        _check_pilot(len(_members_after(tx, campaign.id, wanted)), settings)
     piece = settings.limits.sweep_devices
     _queue_change(tx, campaign.id, request_id, type_, wanted, piece, now)
     campaigns.set_due(tx, campaign.id, now)
     tx.hint("advance")
+
+
+def _members_after(tx: Tx, campaign_id: CampaignId, added: Sequence[str]) -> set[str]:
+    """Who will be in the campaign once everything that was asked for is carried out, and this."""
+    members = upgrades.imeis(tx, campaign_id)
+    for change in campaigns.changes(tx, campaign_id):
+        if change.type == "append":
+            members.update(change.imeis)
+        else:
+            members.difference_update(change.imeis)
+    return members.union(added)
 
 
 def change_dates(

@@ -68,9 +68,7 @@ def note_moves(
     ended = [m for m in moves if m.state in FINAL and m.upgrade.state not in FINAL]
     upgrades.free(tx, [(m.device_id, m.upgrade.id) for m in ended if m.device_id is not None])
     for move in moves:
-        if move.device_id is None or move.state not in FINAL:
-            continue
-        if move.state is UpgradeState.SUCCEEDED:
+        if move.device_id is not None and move.state is UpgradeState.SUCCEEDED:
             billing.record_upgrade_license(
                 tx,
                 account_id=campaign.account_id,
@@ -78,7 +76,10 @@ def note_moves(
                 campaign_id=campaign.id,
                 now=now,
             )
-        billing.release_ending_license(tx, move.device_id, now)
+    for move in ended:
+        # Not of a device that was rejected here because its upgrade is under way elsewhere.
+        if move.device_id is not None and move.state is not UpgradeState.REJECTED:
+            billing.release_ending_license(tx, move.device_id, now)
     notify_devices(
         tx,
         campaign,

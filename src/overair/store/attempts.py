@@ -183,7 +183,7 @@ def release_device(tx: Tx, attempt: Attempt) -> None:
 def due(tx: Tx, now: datetime, limit: int) -> list[AttemptId]:
     """Attempts whose time is over, earliest first."""
     rows = tx.all(
-        "select id from attempt where due_at <= ? order by due_at limit ?", (to_ms(now), limit)
+        "select id from attempt where due_at <= ? order by due_at, id limit ?", (to_ms(now), limit)
     )
     return [AttemptId(row[0]) for row in rows]
 
@@ -213,9 +213,7 @@ def add_message(tx: Tx, attempt_id: AttemptId, message: Message) -> None:
             json.dumps(message.details, ensure_ascii=False),
         ),
     )
-    tx.execute(
-        "update attempt set feedback_count = feedback_count + 1 where id = ?", (attempt_id,)
-    )
+    tx.execute("update attempt set feedback_count = feedback_count + 1 where id = ?", (attempt_id,))
 
 
 def messages(tx: Tx, attempt_id: AttemptId, limit: int) -> list[Message]:

@@ -1,5 +1,6 @@
 """Campaigns: the rows, the claim on due ones, and the changes asked for before the start."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -292,9 +293,7 @@ def set_dates(tx: Tx, campaign_id: CampaignId, dates: Dates, due_at: datetime) -
 # Claims ------------------------------------------------------------------------------------------
 
 
-def claim(
-    tx: Tx, owner: str, now: datetime, lease_until: datetime, limit: int
-) -> list[CampaignId]:
+def claim(tx: Tx, owner: str, now: datetime, lease_until: datetime, limit: int) -> list[CampaignId]:
     """Take up to ``limit`` due campaigns that nobody holds, earliest first."""
     skip = " for update skip locked" if tx.dialect == "postgres" else ""
     rows = tx.all(
@@ -342,6 +341,13 @@ class DeviceListChange:
     imeis: tuple[str, ...]
 
 
+_SELECT_CHANGE = "select id, type, imeis from campaign_change"
+
+
+def _change(row: Row) -> DeviceListChange:
+    return DeviceListChange(id=row[0], type=row[1], imeis=tuple(json.loads(row[2])))
+
+
 def add_change(
     tx: Tx, campaign_id: CampaignId, uuid: str, type_: str, imeis: Iterable[str], now: datetime
 ) -> None:
@@ -349,19 +355,14 @@ def add_change(
     tx.execute(
         "insert into campaign_change (uuid, campaign_id, type, imeis, requested_at)"
         " values (?, ?, ?, ?, ?)",
-        (uuid, campaign_id, type_, " ".join(imeis), to_ms(now)),
+        (uuid, campaign_id, type_, json.dumps(list(imeis)), to_ms(now)),
     )
 
 
 def next_change(tx: Tx, campaign_id: CampaignId) -> DeviceListChange | None:
     """The oldest change that was not carried out yet."""
-    row = tx.one(
-        "select id, type, imeis from campaign_change where campaign_id = ? order by id limit 1",
-        (campaign_id,),
-    )
-    if row is None:
-        return None
-    return DeviceListChange(id=row[0], type=row[1], imeis=tuple(row[2].split(" ")))
+    row = tx.one(f"{_SELECT_CHANGE} where campaign_id = ? order by id limit 1", (campaign_id,))
+    return None if row is None else _change(row)
 
 
 def end_change(tx: Tx, change: DeviceListChange) -> None:
@@ -374,15 +375,10 @@ def drop_changes(tx: Tx, campaign_id: CampaignId) -> None:
     tx.execute("delete from campaign_change where campaign_id = ?", (campaign_id,))
 
 
-def waiting_additions(tx: Tx, campaign_id: CampaignId) -> set[str]:
-    """IMEIs that queued changes will have added once all are carried out."""
-    added: set[str] = set()
-    rows = tx.all(
-        "select type, imeis from campaign_change where campaign_id = ? order by id", (campaign_id,)
-    )
-    for type_, imeis in rows:
-        (added.update if type_ == "append" else added.difference_update)(imeis.split(" "))
-    return added
+def changes(tx: Tx, campaign_id: CampaignId) -> list[DeviceListChange]:
+    """All changes that were not carried out yet, oldest first."""
+    rows = tx.all(f"{_SELECT_CHANGE} where campaign_id = ? order by id", (campaign_id,))
+    return [_change(row) for row in rows]
 
 
 def open_with_package(tx: Tx, package_ids: list[PackageId]) -> bool:

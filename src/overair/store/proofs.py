@@ -30,9 +30,7 @@ def get(tx: Tx, account_id: AccountId, package_id: PackageId) -> Proof | None:
     return None if row is None else _proof(row)
 
 
-def add(
-    tx: Tx, account_id: AccountId, package_id: PackageId, succeeded: int, failed: int
-) -> Proof:
+def add(tx: Tx, account_id: AccountId, package_id: PackageId, succeeded: int, failed: int) -> Proof:
     """Count further outcomes; the sums."""
     row = tx.one(
         "insert into package_proof (account_id, package_id, succeeded, failed)"

@@ -14,7 +14,9 @@ from overair.store.database import Tx
 
 
 def move(
-    tx: Tx, campaign_id: CampaignId, moves: Iterable[tuple[UpgradeState | None, UpgradeState | None]]
+    tx: Tx,
+    campaign_id: CampaignId,
+    moves: Iterable[tuple[UpgradeState | None, UpgradeState | None]],
 ) -> None:
     """Count devices that went from one state to another; None is outside the campaign."""
     deltas: Counter[UpgradeState] = Counter()

@@ -114,6 +114,12 @@ def lock(tx: Tx, upgrades: Sequence[Upgrade]) -> list[Upgrade]:
     return found
 
 
+def imeis(tx: Tx, campaign_id: CampaignId) -> set[str]:
+    """Who is in the campaign; only for small ones."""
+    rows = tx.all("select imei from device_upgrade where campaign_id = ?", (campaign_id,))
+    return {row[0] for row in rows}
+
+
 def of_imeis(tx: Tx, campaign_id: CampaignId, imeis: Sequence[str]) -> list[Upgrade]:
     """The campaign's upgrades of the devices named."""
     found: list[Upgrade] = []
@@ -234,13 +240,13 @@ def devices_to_check(
 
 
 def software_of(tx: Tx, device_ids: Sequence[DeviceId]) -> dict[DeviceId, set[tuple[str, str]]]:
-    """(name, version) of what else the devices run."""
+    """(name, version) of the software that the devices were given."""
     found: dict[DeviceId, set[tuple[str, str]]] = {}
     for start in range(0, len(device_ids), CHUNK):
         chunk = device_ids[start : start + CHUNK]
         for device_id, name, version in tx.all(
             "select device_id, name, version from device_software"
-            f" where device_id in ({marks(len(chunk))})",
+            f" where kind = 'software' and device_id in ({marks(len(chunk))})",
             list(chunk),
         ):
             found.setdefault(DeviceId(device_id), set()).add((name, version))

@@ -189,14 +189,17 @@ CHECKS: tuple[Check, ...] = (
         name="proof",
         says="outcomes counted towards a package's proof, until it is proven, equal a recount",
         find=_query(
-            "select p.account_id, p.package_id, p.succeeded, p.failed, coalesce(r.s, 0),"
-            " coalesce(r.f, 0) from package_proof p left join (select c.account_id as a,"
-            " c.package_id as k, cast(sum(case when u.state = 'succeeded' then 1 else 0 end)"
-            " as bigint) as s, cast(sum(case when u.state = 'failed' then 1 else 0 end) as bigint)"
-            " as f from device_upgrade u join campaign c on c.id = u.campaign_id"
-            " group by c.account_id, c.package_id) r on r.a = p.account_id and r.k = p.package_id"
+            "select x.a, x.k, p.succeeded, p.failed, coalesce(r.s, 0),"
+            " coalesce(r.f, 0) from (select account_id as a, package_id as k from package_proof"
+            " union select account_id, package_id from campaign) x"
+            " left join package_proof p on p.account_id = x.a and p.package_id = x.k"
+            " left join (select c.account_id as a, c.package_id as k,"
+            " cast(sum(case when u.state = 'succeeded' then 1 else 0 end) as bigint) as s,"
+            " cast(sum(case when u.state = 'failed' then 1 else 0 end) as bigint) as f from device_upgrade u join campaign c on c.id = u.campaign_id"
+            " group by c.account_id, c.package_id) r on r.a = x.a and r.k = x.k"
             " where p.proven_at is null"
-            " and (p.succeeded <> coalesce(r.s, 0) or p.failed <> coalesce(r.f, 0))"
+            " and (coalesce(p.succeeded, 0) <> coalesce(r.s, 0)"
+            " or coalesce(p.failed, 0) <> coalesce(r.f, 0))"
         ),
     ),
 )

@@ -261,7 +261,7 @@ create table campaign_change (
     uuid text not null unique,
     campaign_id bigint not null references campaign (id),
     type text not null check (type in ('append', 'remove')),
-    imeis text not null,                        -- separated by spaces
+    imeis text not null,                        -- JSON list: whatever was sent as a device id
     requested_at bigint not null
 );
 create index campaign_change_campaign on campaign_change (campaign_id, id);
