@@ -39,5 +39,5 @@ def test_the_five_minutes_work(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "All" in done.stdout and "checks hold" in done.stdout
+    assert "checks hold" in done.stdout
     assert re.search(r"version +02", done.stdout)
