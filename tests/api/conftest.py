@@ -16,6 +16,7 @@ from overair.config import Limits, Settings
 from overair.core.credentials import Cost, hash_secret
 from overair.engine import identity
 from overair.store import Database, Tx
+from tests.api.v2_world import V2, v2_world
 from tests.serving import serving
 
 KEY, SECRET = "key-1", "secret-1"
@@ -90,3 +91,19 @@ async def http(world: World) -> AsyncIterator[aiohttp.ClientSession]:
         aiohttp.ClientSession(base, timeout=aiohttp.ClientTimeout(total=20)) as session,
     ):
         yield session
+
+
+@pytest.fixture
+async def v2(
+    database_url: str, tmp_path: Path, clock: ManualClock, limits: Limits
+) -> AsyncIterator[V2]:
+    """The whole server, once on each kind of database."""
+    async with v2_world(database_url, tmp_path / "data", clock, limits) as found:
+        yield found
+
+
+@pytest.fixture
+async def v2_sqlite(tmp_path: Path, clock: ManualClock, limits: Limits) -> AsyncIterator[V2]:
+    """The whole server, where the database makes no difference."""
+    async with v2_world("", tmp_path / "data", clock, limits) as found:
+        yield found
