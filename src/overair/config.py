@@ -93,9 +93,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     address_requests_per_s: Annotated[
         NotNegative,
         Meta(
-            description="Requests a second from one public client address, artifacts not counted; private and loopback addresses are exempt. 0: no limit."
+            description="GET and HEAD requests a second from one public client address, artifacts not counted; private and loopback addresses are exempt. 0: no limit."
         ),
     ] = 200
+    address_writes_per_s: Annotated[
+        NotNegative,
+        Meta(description="The same for PUT and POST requests. 0: no limit."),
+    ] = 50
     sweep_devices: Annotated[
         Positive, Meta(description="Devices that the engine handles in one transaction.")
     ] = 500

@@ -23,11 +23,18 @@ def within(address: str, nets: Sequence[Network]) -> bool:
     """Whether the address is in one of the networks."""
     if not nets or not address:
         return False
+    parsed = parse_address(address)
+    return parsed is not None and any(parsed in net for net in nets)
+
+
+def parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address; None if it is none. An IPv4 peer on an IPv6 socket is its IPv4 address."""
     try:
-        parsed = ipaddress.ip_address(address)
+        parsed = ipaddress.ip_address(text)
     except ValueError:
-        return False
-    return any(parsed in net for net in nets)
+        return None
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return mapped or parsed
 
 
 def see_through(scope: MutableMapping[str, Any], proxies: Sequence[Network]) -> None:
@@ -49,5 +56,8 @@ def see_through(scope: MutableMapping[str, Any], proxies: Sequence[Network]) -> 
         if not within(hop, proxies):
             break
     for name, value in scope["headers"]:
-        if name == b"x-forwarded-proto" and value in (b"http", b"https"):
-            scope["scheme"] = value.decode()
+        if name == b"x-forwarded-proto":
+            # Of a chain of proxies the first one tells what the client spoke.
+            scheme = value.split(b",")[0].strip().lower()
+            if scheme in (b"http", b"https"):
+                scope["scheme"] = scheme.decode()

@@ -4,6 +4,7 @@ The table ``_EVENTS`` maps a device's words to events (``http-ddi.md`` 5.5, 5.6)
 the engine's.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
@@ -25,6 +26,7 @@ from overair.store.attempts import Message
 from overair.store.database import to_ms
 
 HISTORY_LIMIT: Final = 100
+_HISTORY: Final = re.compile(r"(?:^|&)actionHistory=(-?[0-9]{1,9})(?:&|$)")
 
 # What a report on a deployment means (http-ddi.md 5.5); "closed" depends on how it ended.
 _EVENTS: Final[Mapping[Execution, AttemptEvent]] = {
@@ -60,8 +62,10 @@ async def deployment(
     look = await _look_at(rooms, request, route, caller, now)
     if look.link is not Link.DEPLOYMENT or look.deployment is None:
         raise no_action()
-    if look.deployment.state is AttemptState.OFFERED:
-        await rooms.db.transact(assign.retrieve, caller.device.id, look.deployment.attempt_id, now)
+    if look.deployment.state is AttemptState.OFFERED and request.method == "GET":
+        action = look.deployment.attempt_id
+        if not await rooms.db.transact(assign.retrieve, caller.device.id, action, now):
+            raise no_action()  # called off between the look and here
     return await _deployment_answer(rooms, request, route, look)
 
 
@@ -89,7 +93,7 @@ async def _deployment_answer(
         said = await rooms.db.read(attempts.messages, look.deployment.attempt_id, wanted)
         history = encode.ActionHistory(
             status=look.deployment.state.value.upper(),
-            messages=[text for message in said for text in reversed(message.details)],
+            messages=[text for message in said for text in reversed(message.details)][:wanted],
         )
     return Answer(200, encode.encode_deployment(deployment, history), HAL)
 
@@ -120,7 +124,7 @@ async def cancel(
 async def deployment_feedback(
     rooms: DeviceRooms, request: Request, route: Route, caller: Caller, now: datetime
 ) -> Answer:
-    feedback = decode.decode_feedback(await json_body(rooms, request))
+    feedback = decode.decode_feedback(await json_body(rooms, request), rooms.limits)
     event = deployment_event(feedback)
     taken = await _record(rooms, route, caller, feedback, event, now)
     if taken is Taken.GONE:
@@ -135,8 +139,9 @@ async def deployment_feedback(
 async def cancel_feedback(
     rooms: DeviceRooms, request: Request, route: Route, caller: Caller, now: datetime
 ) -> Answer:
-    feedback = decode.decode_feedback(await json_body(rooms, request))
-    taken = await _record(rooms, route, caller, feedback, cancel_event(feedback), now)
+    feedback = decode.decode_feedback(await json_body(rooms, request), rooms.limits)
+    event = cancel_event(feedback)
+    taken = await _record(rooms, route, caller, feedback, event, now, to_cancel=True)
     if taken is Taken.GONE:
         raise DdiError("ddi.not_found", "the action is not being cancelled", status=404)
     return Answer()
@@ -149,6 +154,8 @@ async def _record(
     feedback: Feedback,
     event: AttemptEvent,
     now: datetime,
+    *,
+    to_cancel: bool = False,
 ) -> Taken:
     message = Message(
         at=now,
@@ -165,6 +172,7 @@ async def _record(
             attempt_id=AttemptId(route.action_id),
             event=event,
             message=message,
+            to_cancel=to_cancel,
             logged=until is not None and to_ms(now) < until,
         ),
         rooms.settings,
@@ -177,9 +185,6 @@ async def _record(
 
 def _history_limit(query: str) -> int:
     """``actionHistory``: n of up to 100 messages, any negative number for 100 (``http-ddi.md`` 5.3)."""
-    for part in query.split("&"):
-        name, _, value = part.partition("=")
-        if name == "actionHistory" and value.lstrip("-").isdigit() and len(value) < 10:
-            wanted = int(value)
-            return HISTORY_LIMIT if wanted < 0 else min(wanted, HISTORY_LIMIT)
-    return 0
+    found = _HISTORY.search(query)
+    wanted = 0 if found is None else int(found[1])
+    return HISTORY_LIMIT if wanted < 0 else min(wanted, HISTORY_LIMIT)

@@ -96,7 +96,7 @@ class Artifacts:
         href = encode.artifact_href(base, found.package_id, found.file_name)
         if self._settings.signed_links:
             until = self._wall.now() + timedelta(seconds=self._settings.signed_link_s)
-            href += "?" + sign(unquote(urlsplit(href).path), until, self._key)
+            href += "?" + sign(_own_path(href), until, self._key)
         return Artifact(
             file_name=found.file_name,
             size_bytes=found.size_bytes,
@@ -185,6 +185,14 @@ class Artifacts:
         finally:
             await reader.close()
         return None
+
+
+def _own_path(href: str) -> str:
+    """The decoded path by which the request will come, whatever a proxy puts before it."""
+    path = urlsplit(href).path
+    # Below the controller there is no slash but ours, so the last one of these is the real one.
+    tenant_ends = path.rindex("/controller/v1/")
+    return unquote(path[path.rindex("/", 0, tenant_ends) :])
 
 
 def _no_artifact() -> DdiError:

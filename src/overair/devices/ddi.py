@@ -49,6 +49,17 @@ HANDLERS: Final[Mapping[Resource, Handler]] = {
     Resource.LOG: reports.upload_log,
 }
 
+_JSON: Final = frozenset(
+    {
+        Resource.BASE,
+        Resource.DEPLOYMENT,
+        Resource.CANCEL,
+        Resource.INSTALLED,
+        Resource.ARTIFACTS,
+    }
+)
+ADDRESS_BURST_S: Final = 10  # seconds whose requests an address may send at once
+
 
 class Ddi:
     """The device endpoints, as an ASGI application for paths ``/{tenant}/controller/v1/…``."""
@@ -57,8 +68,11 @@ class Ddi:
         self._rooms = rooms
         limits = rooms.settings.limits
         self._devices: Throttle[int] = Throttle(limits.device_requests_per_s, limits.device_burst)
-        self._addresses: Throttle[str] = Throttle(
-            limits.address_requests_per_s, limits.address_requests_per_s * 10
+        self._reads: Throttle[str] = Throttle(
+            limits.address_requests_per_s, limits.address_requests_per_s * ADDRESS_BURST_S
+        )
+        self._writes: Throttle[str] = Throttle(
+            limits.address_writes_per_s, limits.address_writes_per_s * ADDRESS_BURST_S
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,7 +90,8 @@ class Ddi:
             return
         except StoreError as error:
             _log.error("a device could not be answered", path=scope["path"], error=str(error))
-            answer = Answer(503, b"", headers=((b"retry-after", b"30"),))
+            body = encode.encode_error("ddi.unavailable", "the database cannot be reached")
+            answer = Answer(503, body, ERROR, ((b"retry-after", b"30"),))
         except Exception:  # noqa: BLE001 - the last door: nothing leaves but an answer
             _log.exception("a device could not be answered", path=scope["path"])
             answer = _refusal(DdiError("ddi.internal", "internal error", status=500))
@@ -89,10 +104,9 @@ class Ddi:
         if route is None:
             raise DdiError("ddi.not_found", "there is no such resource", status=404)
         if self._rooms.gate.is_blocked(request):
-            return Answer(403)
+            raise DdiError("ddi.blocked", "this address is blocked", status=403)
         if request.method not in route.allowed:
-            allow = ", ".join(route.allowed).encode()
-            return Answer(405, b"", headers=((b"allow", allow),))
+            raise _MethodError(route.allowed)
         download = route.resource is Resource.ARTIFACT
         now = self._rooms.clock.now()
         if not download:
@@ -101,21 +115,27 @@ class Ddi:
         if download:
             return await self._rooms.artifacts.serve(request, send, route, caller, now)
         self._limit(self._devices.admit(caller.device.id, self._rooms.clock.monotonic()))
-        if route.resource is not Resource.ARTIFACT_MD5SUM and not accepts_json(
-            request.header(b"accept")
-        ):
+        # A report gets an empty answer, which is acceptable to everybody.
+        if route.resource in _JSON and not accepts_json(request.header(b"accept")):
             raise DdiError("ddi.not_acceptable", "the answer is JSON", status=406)
         return await HANDLERS[route.resource](self._rooms, request, route, caller, now)
 
     def _limit_address(self, request: Request) -> None:
         address = request.client
         if is_public(address):
-            self._limit(self._addresses.admit(address, self._rooms.clock.monotonic()))
+            throttle = self._reads if request.method in ("GET", "HEAD") else self._writes
+            self._limit(throttle.admit(address, self._rooms.clock.monotonic()))
 
     @staticmethod
     def _limit(wait_s: int) -> None:
         if wait_s:
             raise _TooManyError(wait_s)
+
+
+class _MethodError(DdiError):
+    def __init__(self, allowed: tuple[str, ...]) -> None:
+        super().__init__("ddi.method", "the resource has no such method", status=405)
+        self.allowed = allowed
 
 
 class _TooManyError(DdiError):
@@ -128,6 +148,8 @@ def _refusal(error: DdiError) -> Answer:
     headers: tuple[tuple[bytes, bytes], ...] = ()
     if isinstance(error, _TooManyError):
         headers = ((b"retry-after", b"%d" % error.wait_s),)
+    elif isinstance(error, _MethodError):
+        headers = ((b"allow", ", ".join(error.allowed).encode()),)
     return Answer(
         error.status, encode.encode_error(error.error_code, error.message), ERROR, headers
     )

@@ -11,7 +11,7 @@ from overair.devices.gate import Gate
 from overair.devices.seen import SeenBuffer
 from overair.protocols.ddi.encode import CONTENT_TYPE, ERROR_CONTENT_TYPE
 from overair.protocols.ddi.route import is_json
-from overair.protocols.ddi.values import DdiError
+from overair.protocols.ddi.values import DdiError, DdiLimits
 from overair.store.database import Database
 
 HAL = CONTENT_TYPE.encode()
@@ -29,6 +29,12 @@ class DeviceRooms:
     seen: SeenBuffer
     artifacts: Artifacts
     on_poll: Callable[[], None]
+
+    @property
+    def limits(self) -> DdiLimits:
+        """The bounds on bodies, as they are set."""
+        limits = self.settings.limits
+        return DdiLimits(body_bytes=limits.device_body_bytes, binary_log_bytes=limits.log_bytes)
 
 
 def two_phases(rooms: DeviceRooms, request: Request) -> bool:

@@ -8,13 +8,14 @@ Accounts are few and change seldom: they are read once a second, devices at ever
 """
 
 import hmac
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from overair.artifacts.links import verify
 from overair.clock import Clock, SystemClock
 from overair.config import Settings
 from overair.core.credentials import fingerprint
+from overair.core.ids import AccountId
 from overair.devices.asgi import Request
 from overair.devices.seen import SeenBuffer
 from overair.engine.register import register_device
@@ -26,6 +27,8 @@ from overair.store.database import Database, to_ms
 from overair.store.polls import Device, Tenant
 
 TENANTS_FOR_S = 1.0
+NOBODY = AccountId(0)
+NO_TOKEN = "0" * 64
 _DOWNLOADS = (Resource.ARTIFACT, Resource.ARTIFACT_MD5SUM)
 
 
@@ -33,8 +36,7 @@ class UnauthorizedError(Exception):
     """The request does not prove who it is from."""
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """A device that proved to be itself, and its account."""
 
     device: Device
@@ -87,8 +89,11 @@ class Gate:
         host = request.header(b"host")
         prefix = ""
         if PROXIED in request.scope:
-            host = request.header(b"x-forwarded-host") or host
-            prefix = (request.header(b"x-forwarded-prefix") or "").rstrip("/")
+            # Of a chain of proxies the first one tells what the client asked for.
+            forwarded = (request.header(b"x-forwarded-host") or "").partition(",")[0].strip()
+            host = forwarded or host
+            told = (request.header(b"x-forwarded-prefix") or "").partition(",")[0].strip(" /")
+            prefix = f"/{told}" if told else ""
         if not host:
             server = request.scope.get("server") or ("localhost", None)
             host = f"{server[0]}:{server[1]}" if server[1] else str(server[0])
@@ -97,50 +102,36 @@ class Gate:
     async def admit(self, request: Request, route: Route, now: datetime) -> Caller:
         """Who is asking. Raises UnauthorizedError, DdiError (404 for a gateway's unknown device)."""
         tenant = await self.tenant(route.tenant)
-        if tenant is None:
-            raise UnauthorizedError
-        authorization = request.headers.get(b"authorization")
+        # Looked up whatever the credentials are: an unknown tenant or device takes as long to refuse.
+        account_id = NOBODY if tenant is None else tenant.account_id
+        device = await self._db.read(polls.find_device, account_id, route.controller_id)
+        authorization = request.header(b"authorization")
         if authorization is None:
-            return await self._without_token(request, route, tenant)
-        scheme, _, token = authorization.decode("latin-1").partition(" ")
-        match scheme.lower():
-            case "targettoken":
-                device = await self._db.read(
-                    polls.find_device, tenant.account_id, route.controller_id
-                )
-                if device is None or device.token_hash is None:
-                    raise UnauthorizedError
-                if not hmac.compare_digest(device.token_hash, fingerprint(token)):
-                    self._seen.note_refused(device.id, to_ms(now))
-                    raise UnauthorizedError
-                return Caller(device, tenant)
-            case "gatewaytoken":
-                return await self._by_gateway(route, tenant, token, now)
-            case _:
-                raise UnauthorizedError
-
-    async def _by_gateway(self, route: Route, tenant: Tenant, token: str, now: datetime) -> Caller:
-        expected = tenant.gateway_token_hash
-        if expected is None or not hmac.compare_digest(expected, fingerprint(token)):
+            gateway = False
+            proven = self._certified(request, route) or self._signed(request, route)
+        else:
+            scheme, _, token = authorization.partition(" ")
+            gateway = scheme.lower() == "gatewaytoken"
+            proven = _is_proven(scheme.lower(), token, tenant, device)
+        if tenant is None or not proven:
+            if device is not None:
+                self._seen.note_refused(device.id, to_ms(now))
             raise UnauthorizedError
-        device = await self._db.read(polls.find_device, tenant.account_id, route.controller_id)
-        if device is None and (tenant.auto_register or self._settings.auto_register):
+        if device is None:
+            if not gateway:
+                raise UnauthorizedError
+            device = await self._register(route, tenant, now)
+        return Caller(device, tenant)
+
+    async def _register(self, route: Route, tenant: Tenant, now: datetime) -> Device:
+        device = None
+        if tenant.auto_register or self._settings.auto_register:
             device = await self._db.transact(
                 register_device, tenant.account_id, route.controller_id, now
             )
         if device is None:
             raise DdiError("ddi.not_found", "there is no such device", status=404)
-        return Caller(device, tenant)
-
-    async def _without_token(self, request: Request, route: Route, tenant: Tenant) -> Caller:
-        """A certificate that a proxy has checked, or a signed download link."""
-        known = self._certified(request, route) or self._signed(request, route)
-        if not known:
-            raise UnauthorizedError
-        device = await self._db.read(polls.find_device, tenant.account_id, route.controller_id)
-        if device is None:
-            raise UnauthorizedError
-        return Caller(device, tenant)
+        return device
 
     def _certified(self, request: Request, route: Route) -> bool:
         if not self._authorities or PROXIED not in request.scope:
@@ -157,3 +148,15 @@ class Gate:
         if not self._settings.signed_links or route.resource not in _DOWNLOADS:
             return False
         return verify(request.scope["path"], request.query, self._wall.now(), self._key)
+
+
+def _is_proven(scheme: str, token: str, tenant: Tenant | None, device: Device | None) -> bool:
+    """Whether the token is that of the device, or of its account's gateway."""
+    expected = None
+    if scheme == "targettoken" and device is not None:
+        expected = device.token_hash
+    elif scheme == "gatewaytoken" and tenant is not None:
+        expected = tenant.gateway_token_hash
+    # Compared also where there is nothing to compare with, which must not show.
+    equal = hmac.compare_digest(expected or NO_TOKEN, fingerprint(token))
+    return equal and expected is not None

@@ -4,6 +4,7 @@ An idle poll is one point read and a note in memory; a device that has an action
 costs a second read, and only a new offer writes.
 """
 
+import math
 import zlib
 from datetime import datetime
 from typing import Final
@@ -17,6 +18,7 @@ from overair.engine import assign
 from overair.engine.assign import Look
 from overair.protocols.ddi import encode
 from overair.protocols.ddi.route import Route
+from overair.protocols.http.ranges import names_tag
 from overair.store.database import to_ms
 
 SPREAD: Final = 0.1  # of the poll interval, so that a fleet does not come all at once
@@ -57,7 +59,8 @@ async def poll(
     body = encode.encode_base(encode.format_sleep(_sleep_s(rooms, caller, look, now)), links)
     tag = encode.etag(body)
     headers = ((b"etag", tag.encode()),)
-    if request.header(b"if-none-match") == tag:
+    if_none_match = request.header(b"if-none-match")
+    if if_none_match is not None and (if_none_match == tag or names_tag(if_none_match, tag)):
         return Answer(304, headers=headers)
     return Answer(200, body, HAL, headers)
 
@@ -70,6 +73,7 @@ def _sleep_s(rooms: DeviceRooms, caller: Caller, look: Look, now: datetime) -> f
         interval = min(normal, settings.active_poll_interval_s)
     else:
         interval = poll_interval(normal, now, look.waits_until, settings.minimum_poll_interval_s)
-    # Whole seconds of a short interval would be all of its spread, or nothing.
     share = zlib.crc32(device.imei.encode()) % 1024 / 1024
-    return interval * (1 - SPREAD * share)
+    # Upwards, so that a second does not become none; and the shortest interval is not spread.
+    spread = math.ceil(interval * (1 - SPREAD * share))
+    return max(spread, min(interval, settings.minimum_poll_interval_s))

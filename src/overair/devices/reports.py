@@ -21,7 +21,7 @@ async def config_data(
     rooms: DeviceRooms, request: Request, route: Route, caller: Caller, now: datetime
 ) -> Answer:
     body = await json_body(rooms, request)
-    told = decode.decode_config_data(body)
+    told = decode.decode_config_data(body, rooms.limits)
     try:
         await rooms.db.transact(
             record_attributes,
@@ -35,7 +35,8 @@ async def config_data(
         raise DdiError(
             "ddi.quota", "the device would have too many attributes", status=429
         ) from None
-    if caller.device.logging_until_ms is not None:
+    until = caller.device.logging_until_ms
+    if until is not None and to_ms(now) < until:
         text = "Attributes: " + ", ".join(f"{k}={v}" for k, v in sorted(told.data.items()))
         await rooms.db.transact(
             devicelog.note_event, caller.device.id, text, rooms.settings.limits, now
@@ -67,7 +68,10 @@ async def upload_log(
     limits = rooms.settings.limits
     body = await request.body(max(limits.log_bytes, limits.device_body_bytes))
     entries = decode.decode_log(
-        body, request.header(b"content-type"), request.header(b"content-disposition")
+        body,
+        request.header(b"content-type"),
+        request.header(b"content-disposition"),
+        rooms.limits,
     )
     await rooms.db.transact(
         devicelog.add_entries,

@@ -18,6 +18,8 @@ from overair.store.database import Database, StoreError, to_ms
 from overair.store.seen import CheckIn
 
 COALESCE_MS: Final = 5000
+# Of refused ones one an hour: a month of them leaves room in the history for the real ones.
+REFUSED_MS: Final = 3600 * 1000
 FLUSH_S: Final = 1.0
 # While the database is away, so much is kept; then the oldest goes.
 MAX_WAITING: Final = 500_000
@@ -36,21 +38,28 @@ class SeenBuffer:
         self._recent: dict[DeviceId, int] = {}
         self._former: dict[DeviceId, int] = {}
         self._turned_ms = 0
+        self._refused: dict[DeviceId, int] = {}
         self._failures: dict[DeviceId, str] = {}
 
     def note(self, device_id: DeviceId, at_ms: int) -> None:
         """The device checked in."""
         failure = self._failures.pop(device_id, None) if self._failures else None
+        is_new = self._is_new(device_id, at_ms)
         if failure is not None:
+            self._recent[device_id] = at_ms
             self._add(CheckIn(device_id, at_ms, "Failure", failure))
-        elif self._is_new(device_id, at_ms):
+        elif is_new:
             self._add(CheckIn(device_id, at_ms, "Success", "None"))
 
     def note_refused(self, device_id: DeviceId, at_ms: int) -> None:
         """Somebody called himself this device with the wrong credentials."""
-        # A negative key: a refused poll must not hide a good one, nor a flood of them fill the disk.
-        if self._is_new(DeviceId(-device_id), at_ms):
-            self._add(CheckIn(device_id, at_ms, "Failure", "Other"))
+        last = self._refused.get(device_id)
+        if last is not None and at_ms - last < REFUSED_MS:
+            return
+        if len(self._refused) >= MAX_WAITING:
+            self._refused = {}
+        self._refused[device_id] = at_ms
+        self._add(CheckIn(device_id, at_ms, "Failure", "Other"))
 
     def note_failure(self, device_id: DeviceId, failure: str) -> None:
         """An attempt of the device failed: its next check-in says so (Download, Install)."""

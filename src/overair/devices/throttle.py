@@ -5,9 +5,10 @@ once, over time ``rate`` a second. The counts are dropped with their window, so 
 by who was there in one window.
 """
 
-import ipaddress
 from functools import lru_cache
 from typing import Generic, TypeVar
+
+from overair.proxy import parse_address
 
 Key = TypeVar("Key")
 
@@ -38,7 +39,5 @@ class Throttle(Generic[Key]):
 @lru_cache(maxsize=65536)
 def is_public(address: str) -> bool:
     """Whether the address is one of the public Internet; private ones are exempt from its limit."""
-    try:
-        return ipaddress.ip_address(address).is_global
-    except ValueError:
-        return False
+    parsed = parse_address(address)
+    return parsed is not None and parsed.is_global

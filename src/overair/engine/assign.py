@@ -155,15 +155,16 @@ def offer(
     return look(tx, made, settings, now, two_phase=two_phase)
 
 
-def retrieve(tx: Tx, device_id: DeviceId, attempt_id: AttemptId, now: datetime) -> None:
-    """The device was given the deployment: from now on the offer is sticky."""
+def retrieve(tx: Tx, device_id: DeviceId, attempt_id: AttemptId, now: datetime) -> bool:
+    """The device is given the deployment: from now on the offer is sticky. False: it is void."""
     polls.get_device(tx, device_id, lock=True)
     attempt = attempts.find(tx, attempt_id, lock=True)
     if attempt is None or attempt.device_id != device_id:
-        return
+        return False
     state = after(attempt.state, AttemptEvent.RETRIEVE)
     if state not in (IGNORE, REFUSE):
         attempts.move(tx, attempt, AttemptState(state), now, due_at=attempt.due_at)
+    return state != REFUSE
 
 
 def deployment_for(

@@ -26,6 +26,8 @@ from overair.store.campaigns import Campaign
 from overair.store.database import Tx
 from overair.store.upgrades import Upgrade
 
+_CALLED_OFF = (AttemptState.CANCELLING, AttemptState.CANCELLED)
+
 
 class Taken(StrEnum):
     """What became of a report."""
@@ -43,6 +45,7 @@ class DeviceEvent:
     attempt_id: AttemptId
     event: AttemptEvent
     message: Message | None = None
+    to_cancel: bool = False  # said of the cancellation: void unless there is one
     logged: bool = False  # verbose logging is on for the device
 
 
@@ -53,8 +56,11 @@ def record(tx: Tx, event: DeviceEvent, settings: Settings, now: datetime) -> Tak
     if attempt is None or attempt.device_id != event.device_id:
         return Taken.UNKNOWN
     state = after(attempt.state, event.event)
-    if state == REFUSE:
+    if state == REFUSE or (event.to_cancel and attempt.state not in _CALLED_OFF):
         return Taken.GONE
+    if event.event is AttemptEvent.DOWNLOAD and attempt.state is AttemptState.CANCELLING:
+        # Should the device go on, what follows is about the installation.
+        attempts.set_downloaded(tx, attempt.id, now)
     _keep(tx, attempt, event, settings, now, final=state != IGNORE)
     if state == IGNORE:
         return Taken.TAKEN

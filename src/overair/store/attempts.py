@@ -159,6 +159,14 @@ def move(
     assert changed == 1, f"attempt {attempt.id} is not {attempt.state} any more"
 
 
+def set_downloaded(tx: Tx, attempt_id: AttemptId, now: datetime) -> None:
+    """The device has the whole artifact, whatever state it is in."""
+    tx.execute(
+        "update attempt set downloaded_at = coalesce(downloaded_at, ?) where id = ?",
+        (to_ms(now), attempt_id),
+    )
+
+
 def set_due(tx: Tx, attempt_id: AttemptId, due_at: datetime) -> None:
     """When it expires by itself."""
     tx.execute("update attempt set due_at = ? where id = ?", (to_ms(due_at), attempt_id))

@@ -185,6 +185,11 @@ def _precondition(conditions: Conditions, etag: str, modified: datetime) -> int 
     return None
 
 
+def names_tag(if_none_match: str, etag: str) -> bool:
+    """Whether an If-None-Match names our strong tag, so that the answer is 304."""
+    return _lists(if_none_match, etag, weak=True)
+
+
 def _lists(field: str, etag: str, *, weak: bool) -> bool:
     """Whether a list of entity tags, or ``*``, names ours; a malformed list names nothing.
 
