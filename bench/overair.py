@@ -160,6 +160,10 @@ class Api:
                 return counts
             page = self._call("GET", f"{path}?lastSeenDeviceId={page['lastSeenDeviceId']}")
 
+    def check_ins(self, device: str) -> int:
+        """Return how many check-ins the history of a device shows."""
+        return len(self._call("GET", f"/fota/v2/logging/{ACCOUNT}/devices/{device}/checkInHistory"))
+
     def _call(self, method: str, path: str, body: Any = None, *, form: bool = False) -> Any:
         data = None
         headers = dict(self._headers)

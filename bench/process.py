@@ -17,6 +17,9 @@ from pathlib import Path
 
 START_WAIT_S = 60.0
 STOP_WAIT_S = 10.0
+SETTLE_WAIT_S = 10.0
+SETTLE_STEP_S = 0.5
+QUIET_SHARE = 0.03
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -51,6 +54,20 @@ class Server:
                     if line.startswith("VmHWM:"):
                         total += int(line.split()[1])
         return total / 1024
+
+
+def settle(server: Server) -> float:
+    """Wait until a server has put its books in order, so that it takes no time from the next measurement.
+
+    Returns the share of a core that it still used at the end; a server that never rests is not waited for for ever.
+    """
+    share = 1.0
+    deadline = time.monotonic() + SETTLE_WAIT_S
+    while share > QUIET_SHARE and time.monotonic() < deadline:
+        before = server.cpu_s()
+        time.sleep(SETTLE_STEP_S)
+        share = (server.cpu_s() - before) / SETTLE_STEP_S
+    return share
 
 
 def free_port() -> int:
