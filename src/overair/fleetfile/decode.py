@@ -2,11 +2,10 @@
 
 import csv
 import difflib
-import io
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal, NamedTuple
+from typing import Any, BinaryIO, Final, Literal, NamedTuple, TextIO
 
 import msgspec
 import yaml
@@ -134,8 +133,12 @@ def iter_devices_file(path: Path) -> Iterator[Placed | Problem]:
         if not path.is_file():
             yield Problem(path="$.devicesFile", rule=f"there is no file {path}")
             return
-        with path.open("rb") as file:
-            yield from (_csv if path.suffix.lower() == ".csv" else _ndjson)(file, path.name)
+        if path.suffix.lower() == ".csv":
+            with path.open(encoding="utf-8-sig", newline="") as text:
+                yield from _csv(text, path.name)
+        else:
+            with path.open("rb") as lines:
+                yield from _ndjson(lines, path.name)
     except OSError as error:
         yield Problem(path="$.devicesFile", rule=f"{path}: {error.strerror}")
 
@@ -161,8 +164,7 @@ def _ndjson(file: BinaryIO, name: str) -> Iterator[Placed | Problem]:
         yield _device(value, base, where, strict=True)
 
 
-def _csv(file: BinaryIO, name: str) -> Iterator[Placed | Problem]:
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+def _csv(text: TextIO, name: str) -> Iterator[Placed | Problem]:
     rows = csv.reader(text, strict=True)
     number = 0
     try:
