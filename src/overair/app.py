@@ -89,7 +89,7 @@ class Server:
                 gate=DeviceGate(self.db, self.clock, settings, self.seen, self.key),
                 seen=self.seen,
                 artifacts=Artifacts(self.db, self.storage, settings, self.key),
-                on_poll=self.metrics.check_ins.inc,
+                on_poll=self.metrics.count_check_in,
             )
         )
         self._openapi = b""
@@ -256,7 +256,7 @@ async def _serve(settings: Settings) -> None:
 
 def serve(settings: Settings) -> int:
     """Serve until SIGINT or SIGTERM; the exit status. Raises ConfigError, StoreError."""
-    _check_free(*settings.listen)
+    check_free(*settings.listen)
     if settings.workers > 1:
         return supervise(settings, run_worker)
     uvloop.run(_serve(settings))
@@ -269,7 +269,7 @@ def run_worker(settings: Settings) -> None:
     uvloop.run(_serve(settings))
 
 
-def _check_free(host: str, port: int) -> None:
+def check_free(host: str, port: int) -> None:
     """Raise ConfigError if somebody else listens there: our own sockets share their address."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:

@@ -6,6 +6,7 @@ campaign costs a second one (``find_work``).
 
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
+from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from overair.core.attempt import AttemptState
@@ -49,9 +50,8 @@ def tenants(tx: Tx) -> list[Tenant]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
-    """A device as its own requests see it."""
+class Device(NamedTuple):
+    """A device as its own requests see it. A tuple, because every poll makes one."""
 
     id: DeviceId
     account_id: AccountId
@@ -73,9 +73,11 @@ class Device:
         return None if self.time_zone is None else ZoneInfo(self.time_zone)
 
 
-_DEVICE = """select id, account_id, imei, controller_id, token_hash, protocol, two_phase, time_zone,
+_DEVICE: Final = """select id, account_id, imei, controller_id, token_hash, protocol, two_phase, time_zone,
  poll_interval_s, wants_attributes, open_upgrade_id, open_attempt_id, installed_attempt_id,
  (select expires_at from device_logging where device_id = device.id) from device"""
+
+_DEVICE_OF_ACCOUNT: Final = f"{_DEVICE} where account_id = ? and controller_id = ?"
 
 
 def _device(row: Row) -> Device:
@@ -88,9 +90,7 @@ def _device(row: Row) -> Device:
 
 def find_device(tx: Tx, account_id: AccountId, controller_id: str) -> Device | None:
     """The account's device that calls itself so."""
-    row = tx.one(
-        f"{_DEVICE} where account_id = ? and controller_id = ?", (account_id, controller_id)
-    )
+    row = tx.one(_DEVICE_OF_ACCOUNT, (account_id, controller_id))
     return None if row is None else _device(row)
 
 

@@ -43,8 +43,12 @@ def format_sleep(seconds: float) -> str:
 
 def base_href(public_url: str, tenant: str, controller_id: str) -> str:
     """The address of a device's base resource, below which everything else is."""
-    root = public_url.rstrip("/")
-    return f"{root}/{quote(tenant, safe='')}/controller/v1/{quote(controller_id, safe='')}"
+    return f"{public_url.rstrip('/')}/{_segment(tenant)}/controller/v1/{_segment(controller_id)}"
+
+
+def _segment(text: str) -> str:
+    """A text as one segment of a path; most are letters and digits, which needs no work."""
+    return text if text.isalnum() and text.isascii() else quote(text, safe="")
 
 
 def deployment_href(base: str, action_id: int, tag: str) -> str:

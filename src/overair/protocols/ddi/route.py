@@ -17,6 +17,11 @@ from overair.protocols.ddi.values import ACTION_ID_LIMIT, CONTROLLER_ID_CHARS, D
 
 MD5SUM = ".MD5SUM"
 
+# A poll as nearly all of them are written, with nothing in it to decode.
+_PLAIN_POLL = re.compile(
+    rf"/([\w.-]+)/controller/v1/([\w.:-]{{1,{CONTROLLER_ID_CHARS}}})", re.ASCII
+)
+
 # No id or name has these, and a database takes neither NUL nor lone surrogates.
 _UNWANTED = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
@@ -36,6 +41,9 @@ class Resource(Enum):
     ARTIFACT = "artifact"
     ARTIFACT_MD5SUM = "artifact.MD5SUM"
     LOG = "log"
+
+    # Tables are kept by resource and looked up twice a poll; the hash of Enum is a Python function.
+    __hash__ = object.__hash__
 
 
 _READ = ("GET", "HEAD")
@@ -81,6 +89,8 @@ def parse_path(path: bytes | str) -> Route | None:
     """
     # On the wire a path is bytes: what came unencoded is UTF-8, like its percent-encoded form.
     text = path.decode("utf-8", "replace") if isinstance(path, bytes) else path
+    if plain := _PLAIN_POLL.fullmatch(text):
+        return Route(Resource.BASE, plain[1], plain[2])
     segments = [segment for segment in text.split("/") if segment]
     if len(segments) < 4 or segments[1] != "controller" or segments[2] != "v1":
         return None
