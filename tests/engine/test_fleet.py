@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -43,7 +43,7 @@ def tx() -> Iterator[Tx]:
     yield from _databases()
 
 
-def _databases() -> Iterator[Tx]:
+def _databases() -> Generator[Tx, None, None]:
     connection = connect(":memory:")
     fresh = SqliteTx(connection)
     migrate(fresh, START)
@@ -282,8 +282,10 @@ WRONG = {
     ),
     "a pool too small": (
         fleet(f"{device(licensed='true')}, {device(NEXT, licensed='true')}", POOL),
-        f"$.devices[1].licensed: the pool of account {ACME} has 1 licences:"
-        " raise licenseCount, or give fewer devices one",
+        (
+            f"$.devices[1].licensed: the pool of account {ACME} has 1 licences:"
+            " raise licenseCount, or give fewer devices one"
+        ),
     ),
     "a time zone": (
         fleet(device(timeZone="Mars/Base")),
@@ -299,8 +301,10 @@ WRONG = {
     ),
     "an account name": (
         read("accounts: [{name: acme}]"),
-        "$.accounts[0].name: an account name has the form 0000123456-00001"
-        " (setting check_account_name)",
+        (
+            "$.accounts[0].name: an account name has the form 0000123456-00001"
+            " (setting check_account_name)"
+        ),
     ),
     "an account twice": (
         read(f"accounts: [{{name: '{ACME}'}}, {{name: '{ACME}'}}]"),
@@ -316,8 +320,10 @@ WRONG = {
     ),
     "a purchase type": (
         fleet("", "{purchaseType: gold}"),
-        "$.accounts[0].subscription: a purchase type is TS-HFOTA-EVNT, TS-HFOTA-MRC or both"
-        " with a comma, not 'gold'",
+        (
+            "$.accounts[0].subscription: a purchase type is TS-HFOTA-EVNT, TS-HFOTA-MRC or both"
+            " with a comma, not 'gold'"
+        ),
     ),
     "an application without a secret": (
         read("applications: [{key: k}]"),
@@ -388,8 +394,10 @@ def test_a_pool_that_shrinks_below_what_the_file_gives_is_refused(tx: Tx) -> Non
     both = f"{device(licensed='true')}, {device(NEXT, licensed='true')}"
     fill(tx, fleet(both, "{purchaseType: TS-HFOTA-MRC, licenseCount: 2}"))
     assert problems_of(tx, fleet(device(licensed="true"), POOL)) == [
-        f"$.devices[0].licensed: the pool of account {ACME} has 1 licences:"
-        " raise licenseCount, or give fewer devices one"
+        (
+            f"$.devices[0].licensed: the pool of account {ACME} has 1 licences:"
+            " raise licenseCount, or give fewer devices one"
+        )
     ]
 
 
@@ -410,9 +418,9 @@ def test_what_came_up_since_the_check_undoes_the_batch(tx: Tx) -> None:
 
 # There and back ----------------------------------------------------------------------------------
 
-CLEAN = st.characters(exclude_categories=("Cs", "Cc"))
+CLEAN = st.characters(exclude_categories=["Cs", "Cc"])
 NAMES = st.text(CLEAN, min_size=1, max_size=12)
-TOLD = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=12)
+TOLD = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
 HASHES = st.text("0123456789abcdef", min_size=64, max_size=64)
 TOKENS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=20)
 POLLS = st.integers(1, 86399)
