@@ -154,8 +154,7 @@ def test_nothing_is_changed_by_a_file_with_an_error(
     answer(capsys, "import", example, *place)
     before = answer(capsys, "export", *place)
     wrong = EXAMPLE.replace("make: Acme", "make: Other")
-    example.write_text(wrong + f"  - {{account: '{ACCOUNT}', deviceId: '1'}}
-")
+    example.write_text(wrong + f"  - {{account: '{ACCOUNT}', deviceId: '1'}}\n")
     error = refusal(capsys, 2, "import", example, *place)
     assert error["problems"] == [{"path": "$.devices[1].deviceId", "rule": "an IMEI has 15 digits"}]
     assert error["error"].endswith("an IMEI has 15 digits; nothing was changed")

@@ -73,6 +73,13 @@ def test_errors_in_json(text: str, expected: str) -> None:
     assert expected in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ["[" * 200_000 + "]" * 200_000, "{a: " * 200_000, "- " * 200_000])
+def test_depth_has_a_bound(text: str) -> None:
+    """YAML that nests without end is an error: its library would take the process down."""
+    with pytest.raises(FleetFileError, match="is nested too deeply"):
+        decode_fleet(text.encode(), "yaml")
+
+
 def test_tags_make_no_objects() -> None:
     """YAML can name Python objects, and here it cannot."""
     with pytest.raises(FleetFileError, match="not YAML"):

@@ -22,6 +22,7 @@ NULL_CELLS: Final = frozenset(
         ("omadm", "auth"),
     }
 )
+MAX_DEPTH: Final = 32
 MAX_RECORD_BYTES: Final = 64 * 1024  # of one device in a devices file
 
 
@@ -56,6 +57,20 @@ class _Loader(_FastLoader):  # type: ignore[misc]  # which base there is depends
         return super().construct_mapping(node, deep)
 
 
+def _yaml(raw: bytes) -> Any:
+    """The value in ``raw``. How deep it goes is seen first: the C library recurses without a bound."""
+    depth = 0
+    for event in yaml.parse(raw, Loader=_FastLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > MAX_DEPTH:
+            raise RecursionError
+    # A subclass of the safe loader, which makes nothing but plain values.
+    return yaml.load(raw, Loader=_Loader)  # noqa: S506
+
+
 def load_fleet(path: Path) -> Fleet:
     """The document in the file. Raises FleetFileError."""
     ending = path.suffix.lower()
@@ -75,12 +90,7 @@ def load_fleet(path: Path) -> Fleet:
 def decode_fleet(raw: bytes, language: Literal["json", "yaml"]) -> Fleet:
     """The document in ``raw``. Raises FleetFileError."""
     try:
-        value = (
-            json.loads(raw, object_pairs_hook=_no_repeats)
-            if language == "json"
-            # A subclass of the safe loader, which makes nothing but plain values.
-            else yaml.load(raw, Loader=_Loader)  # noqa: S506
-        )
+        value = json.loads(raw, object_pairs_hook=_no_repeats) if language == "json" else _yaml(raw)
     except _RepeatedError as error:
         raise FleetFileError(Problem(path="$", rule=str(error))) from error
     except RecursionError as error:
