@@ -13,6 +13,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+NAP_S = 0.05  # of the wall's time, after which a sleeper on a fast clock looks at it again
+
 
 class Clock(Protocol):
     """Where the time comes from."""
@@ -79,7 +81,7 @@ class FastClock:
         # Short real naps, so that a change of rate takes hold during a long virtual wait.
         end = self.monotonic() + max(0.0, delay_s)
         while (left := end - self.monotonic()) > 0:  # noqa: ASYNC110 - it is time that is awaited
-            await asyncio.sleep(min(left / self._rate, 0.25))
+            await asyncio.sleep(min(left / self._rate, NAP_S))
 
 
 class ManualClock:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 from cyclopts import Parameter
 
 from overair.cli import CommandError
-from overair.clock import SystemClock
+from overair.clock import Clock, SystemClock
 from overair.config import Settings, load_settings
 from overair.store import open_database
 from overair.store.database import Database
@@ -47,7 +47,7 @@ class Installation:
 
     settings: Settings
     db: Database
-    clock: SystemClock = field(default_factory=SystemClock)
+    clock: Clock = field(default_factory=SystemClock)
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,15 @@
+"""``overair demo``: a whole campaign over a simulated fleet, in about a minute.
+
+``command`` is the command; ``world`` writes the installation's files (settings, fleet file, images);
+``story`` is what the operator does, through the public v2 API only (``client``); ``pace`` lets the
+demo's clock run; ``ledger`` holds the reports against what the devices say of themselves; ``picture``
+and ``advice`` are what is printed.
+
+The demo's days are the ones before today: its clock starts in the past and arrives at the present
+with the end of the story. So what is left behind is an ordinary installation, for which every other
+command, and the server itself, tells the right time.
+"""
+
+from overair.cli.demo.command import demo
+
+__all__ = ["demo"]

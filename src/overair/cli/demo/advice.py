@@ -1,0 +1,106 @@
+"""What to try next: lines that work as they stand, while the demo is up."""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+from overair.cli.demo import world as cast
+from overair.cli.demo.client import Operator
+from overair.cli.demo.ledger import FAILED, SUCCESS
+from overair.cli.demo.story import Chapter
+from overair.cli.demo.world import ACCOUNT, ALIAS, NEXT, TO, World
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topic:
+    """Something to try."""
+
+    title: str
+    lines: tuple[str, ...]
+
+
+def topics(
+    world: World, operator: Operator, chapters: list[Chapter], directory: Path, today: date
+) -> list[Topic]:
+    """Everything to try, for a demo that is up."""
+    model = world.models[0]
+    full = next(c for c in reversed(chapters) if c.view.model == model.name)
+    updated = [imei for imei, s in sorted(full.view.report.items()) if s.status == SUCCESS]
+    failed = [imei for imei, s in sorted(full.view.report.items()) if s.status == FAILED]
+    shown = (failed or updated)[0]
+    base, v2 = operator.base, f"{operator.base}/api/fota/v2"
+    auth = f'-H "Authorization: Bearer {operator.bearer}" -H "VZ-M2M-Token: {operator.session}"'
+    pilots = ",".join(f'"{imei}"' for imei in updated[: cast.PILOT])
+    body = (
+        f'{{"campaignName":"Mine","softwareName":"{cast.next_package(model)}",'
+        f'"softwareFrom":"{TO}","softwareTo":"{NEXT}","distributionType":"HTTP",'
+        f'"startDate":"{today}","endDate":"{today + timedelta(days=1)}",'
+        f'"deviceList":[{pilots}]}}'
+    )
+    mine = world.mine
+    return [
+        Topic(
+            title="Ask the API (the bearer token is good for an hour, the session for 20 idle minutes)",
+            lines=(
+                f"curl -s {auth} {v2}/reports/{ACCOUNT}/campaigns/{full.view.id}/devices",
+                f"curl -s {auth} {v2}/reports/{ACCOUNT}/devices/{shown}",
+                f"curl -s {auth} '{v2}/reports/{ACCOUNT}/campaigns?campaignStatus=CampaignEnded'",
+            ),
+        ),
+        Topic(
+            title="… and for a new token",
+            lines=(
+                (
+                    f"curl -s -u {cast.KEY}:{cast.SECRET} -d grant_type=client_credentials"
+                    f" {base}/api/ts/v1/oauth2/token"
+                ),
+            ),
+        ),
+        Topic(
+            title=f"Run a campaign of your own: {TO} to {NEXT}; the devices now check in every"
+            " ten seconds",
+            lines=(
+                f"curl -s {auth} -d '{body}' {v2}/campaigns/software/{ACCOUNT}",
+                f"overair campaign list --data {directory}",
+                f"overair campaign watch --data {directory} ID",
+            ),
+        ),
+        Topic(
+            title="Why was this device not updated?" if failed else "What became of this device?",
+            lines=(
+                f"overair explain --data {directory} {shown}",
+                f"overair device show --data {directory} {shown}",
+            ),
+        ),
+        Topic(
+            title="What was told to the callback listener, and is every counter right?",
+            lines=(
+                f"overair callbacks --data {directory} --limit 10",
+                f"overair verify --data {directory}",
+            ),
+        ),
+        Topic(
+            title=f"Be a device: {mine.controller_id} is yours",
+            lines=(
+                (
+                    f"curl -s -H 'Authorization: TargetToken {mine.token}'"
+                    f" {base}/{ALIAS}/controller/v1/{mine.controller_id}"
+                ),
+                f"swupdate -u '-t {ALIAS} -u {base} -i {mine.controller_id} -k {mine.token} -p 5'",
+            ),
+        ),
+        Topic(
+            title="Use the vendor's client for Python",
+            lines=(f"pip install sdksio-verizon-apis-sdk && python {cast.sdk_file(directory)}",),
+        ),
+        Topic(
+            title="How it was set up",
+            lines=(
+                (
+                    f"{cast.fleet_file(directory)}, {directory / 'devices.csv'}"
+                    f" and {cast.settings_file(directory)}"
+                ),
+                f"{base}/openapi.json and {base}/metrics",
+            ),
+        ),
+    ]

@@ -1,0 +1,82 @@
+"""What is known of the demo's campaigns, read through the API again and again.
+
+The picture is drawn from here, and the story waits here for what it has to see before it goes on.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from overair.cli.demo.client import Operator
+from overair.cli.demo.ledger import SUCCESS, UNSETTLED, Standing
+
+LOOK_S: Final = 0.25
+OVER: Final = frozenset(
+    {
+        "CampaignEnded",
+        "CampaignRequestFailed",
+        "CampaignFailed",
+        "CampaignCancelled",
+        "CampaignAborted",
+    }
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class View:
+    """A campaign as the API shows it."""
+
+    id: str
+    name: str
+    model: str
+    status: str = ""
+    report: dict[str, Standing] = field(default_factory=dict)
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Devices by status."""
+        return Counter(standing.status for standing in self.report.values())
+
+    @property
+    def succeeded(self) -> int:
+        return self.counts[SUCCESS]
+
+    @property
+    def is_settled(self) -> bool:
+        """It is over, and every device's part in it as well."""
+        return self.status in OVER and not UNSETTLED & self.counts.keys()
+
+
+class Board:
+    """All campaigns of the demo, in the order of their making."""
+
+    def __init__(self, operator: Operator, say: Callable[[str], None]) -> None:
+        self._operator = operator
+        self._say = say
+        self.views: list[View] = []
+
+    def add(self, campaign_id: str, name: str, model: str) -> View:
+        """Keep an eye on a campaign."""
+        view = View(id=campaign_id, name=name, model=model)
+        self.views.append(view)
+        return view
+
+    async def look(self, *, all_views: bool = False) -> None:
+        """Read the campaigns again; those that are settled do not change, but for late results."""
+        for view in self.views:
+            if view.is_settled and not all_views:
+                continue
+            status = await self._operator.status(view.id)
+            view.report = await self._operator.report(view.id)
+            if status != view.status:
+                view.status = status
+                self._say(f"{view.name}: {status}")
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Look until ``condition`` holds."""
+        await self.look()
+        while not condition():
+            await asyncio.sleep(LOOK_S)
+            await self.look()

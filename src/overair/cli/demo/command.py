@@ -1,0 +1,473 @@
+"""The command: builds server, fleets, listener and operator in one process, and lets the story run.
+
+Everything is on loopback and in one directory. A signal ends it at any moment, and with it all that
+it started: there are no processes besides this one.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import uvloop
+from cyclopts import Parameter
+from cyclopts.validators import Number
+from rich.console import Console
+from rich.live import Live
+
+from overair import app
+from overair.cli.demo import advice
+from overair.cli.demo import listener as callbacks
+from overair.cli.demo.client import Login, Operator
+from overair.cli.demo.ledger import SUCCESS, versions
+from overair.cli.demo.listener import Listener
+from overair.cli.demo.pace import Pace
+from overair.cli.demo.picture import picture, report
+from overair.cli.demo.story import Chapter, Story, first_day
+from overair.cli.demo.world import (
+    ACCOUNT,
+    ALIAS,
+    BAD_BATCH,
+    KEY,
+    ORDINARY,
+    PASSWORD,
+    SECRET,
+    USER,
+    World,
+    fleet_file,
+    fresh_directory,
+    make_world,
+    settings_file,
+    write_files,
+    write_sdk,
+)
+from overair.cli.importing import import_file
+from overair.cli.options import Installation, print_json
+from overair.clock import FastClock, SystemClock
+from overair.config import Settings, load_settings
+from overair.log import set_up_logging
+from overair.sim.fleet import Fleet, FleetOptions
+from overair.sim.profile import Behaviour
+from overair.sim.roster import SimDevice
+from overair.sim.tally import FleetSnapshot
+from overair.store import verify as checks
+from overair.store.callback_log import outbox_depth
+
+FASTEST: Final = 40_000.0
+MORNING: Final = timedelta(hours=8)
+START_OVER_S: Final = 3600.0
+DRAW_S: Final = 0.2
+DELIVERY_S: Final = 15.0
+# Once the clock is the wall's, nobody has the patience for four check-ins a day.
+PRESENT_S: Final = 10.0
+PRESENT: Final = Behaviour(install_s=(2.0, 6.0), reboot_s=(1.0, 3.0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What the story came to."""
+
+    chapters: list[Chapter]
+    findings: list[checks.Finding]
+    checked: int
+    callbacks: int
+    undelivered: int
+    callback_disputes: list[str]
+    versions: dict[str, int]
+    elapsed_s: float
+    first_updated_s: float | None
+
+    @property
+    def is_right(self) -> bool:
+        """Whether everybody tells the same."""
+        return not (
+            self.findings
+            or self.undelivered
+            or self.callback_disputes
+            or any(chapter.ledger.disputes for chapter in self.chapters)
+        )
+
+
+def demo(
+    *,
+    data: Annotated[
+        Path, Parameter(help="Directory for all of it; one that a demo made is made anew.")
+    ] = Path("overair-demo"),
+    http: Annotated[str, Parameter(help="Address and port of the server.")] = "127.0.0.1:8080",
+    devices: Annotated[
+        int, Parameter(help="Simulated devices.", validator=Number(gte=20, lte=100_000))
+    ] = 200,
+    seed: Annotated[int, Parameter(help="The same seed gives the same fates.")] = 1,
+    fast: Annotated[
+        float | None,
+        Parameter(
+            help=f"At most so many times as fast as the wall's clock; default {FASTEST:g},"
+            " --no-fast: real time.",
+            negative="--no-fast",
+            validator=Number(gte=1),
+        ),
+    ] = FASTEST,
+    exit_: Annotated[
+        bool | None,
+        Parameter(
+            name="--exit",
+            help="End after the report, or stay up. Default: stay up on a terminal.",
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, Parameter(name="--json", negative="", help="The outcome in JSON.")
+    ] = False,
+) -> int:
+    """Run a pilot and a whole campaign over simulated devices, then stay up to be tried.
+
+    Exit status 1: the reports, the devices, the callbacks and the recount do not tell the same.
+    """
+    stays = (sys.stdin.isatty() and not os.environ.get("CI")) if exit_ is None else not exit_
+    with fresh_directory(data):
+        world = make_world(devices, seed)
+        write_files(world, data, http)
+        # Only its own settings: the environment may speak of an installation that is no demo.
+        settings = load_settings(file=settings_file(data), environment={})
+        set_up_logging(settings.log_level, settings.log_format)
+        app.check_free(*settings.listen)
+        show = Console(stderr=as_json)
+        stage = Demo(world, settings, data, fast or 1.0, show, stays=stays, as_json=as_json)
+        return uvloop.run(stage.run())
+
+
+class Demo:
+    """One run."""
+
+    def __init__(
+        self,
+        world: World,
+        settings: Settings,
+        directory: Path,
+        fastest: float,
+        console: Console,
+        *,
+        stays: bool,
+        as_json: bool,
+    ) -> None:
+        self._world = world
+        self._settings = settings
+        self._directory = directory
+        self._fastest = fastest
+        self._console = console
+        self._stays = stays
+        self._as_json = as_json
+        self._wall = SystemClock()
+        self._clock = FastClock(1.0, self._beginning())
+        self._began = time.monotonic()
+        self._first_updated_s: float | None = None
+        self._stop = asyncio.Event()
+
+    def _beginning(self) -> datetime:
+        now = self._wall.now()
+        if self._fastest <= 1.0:
+            return now
+        return datetime.combine(first_day(now.date()), datetime.min.time(), UTC) + MORNING
+
+    @property
+    def _base(self) -> str:
+        return f"http://{self._settings.http}"
+
+    async def run(self) -> int:
+        """From the first line to the last; the exit status."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop.set)
+        server = app.Server(self._settings, clock=self._clock)
+        async with app.listening(server), callbacks.listening() as listener:
+            self._say(f"overair serves at {self._base}; everything is kept in {self._directory}")
+            await self._import(server)
+            write_sdk(self._directory, self._base)
+            login = Login(account=ACCOUNT, key=KEY, secret=SECRET, username=USER, password=PASSWORD)
+            async with Operator(self._base, login) as operator:
+                return await self._play(server, listener, operator)
+
+    async def _import(self, server: app.Server) -> None:
+        installation = Installation(settings=self._settings, db=server.db, clock=self._clock)
+        imported = await import_file(installation, fleet_file(self._directory))
+        made = ", ".join(f"{tally.created} {kind}" for kind, tally in imported.tallies.items())
+        self._say(f"imported {fleet_file(self._directory)}: {made}")
+
+    async def _play(self, server: app.Server, listener: Listener, operator: Operator) -> int:
+        async with self._fleets(self._cast(), present=self._fastest <= 1.0) as fleets:
+            telling = asyncio.create_task(self._tell(server, listener, operator, fleets))
+            outcome = await self._unless_stopped(telling)
+            truths = {name: truth for _, f in fleets for name, truth in f.truths().items()}
+        if outcome is None:
+            self._say("stopped in the middle")
+            return 130
+        self._print(outcome)
+        status = 0 if outcome.is_right else 1
+        if self._stays:
+            # The same devices, as they are now, in the present.
+            cast = [
+                (
+                    title,
+                    tuple(replace(d, version=truths[d.controller_id].version) for d in some),
+                    PRESENT,
+                )
+                for title, some, _ in self._cast()
+            ]
+            async with self._fleets(cast, present=True):
+                self._advise(operator, outcome.chapters)
+                await self._stop.wait()
+            self._say("stopped")
+        return status
+
+    async def _unless_stopped(self, telling: "asyncio.Task[Outcome]") -> Outcome | None:
+        stop = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait({telling, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if telling.done():
+                return telling.result()
+            return None
+        finally:
+            for task in (telling, stop):
+                task.cancel()
+            await asyncio.gather(telling, stop, return_exceptions=True)
+
+    # The fleets ----------------------------------------------------------------------------------
+
+    def _cast(self) -> list[tuple[str, tuple[SimDevice, ...], Behaviour]]:
+        return [
+            (f"{model.name}{title}", devices, behaviour)
+            for model in self._world.models
+            for title, devices, behaviour in (
+                (f": {model.title}", model.ordinary, ORDINARY),
+                (": bad flash", model.bad, BAD_BATCH),
+            )
+        ]
+
+    @contextlib.asynccontextmanager
+    async def _fleets(
+        self, cast: list[tuple[str, tuple[SimDevice, ...], Behaviour]], *, present: bool
+    ) -> AsyncIterator[list[tuple[str, Fleet]]]:
+        async with contextlib.AsyncExitStack() as stack:
+            fleets = []
+            for title, devices, behaviour in cast:
+                options = FleetOptions(
+                    url=self._base,
+                    tenant=ALIAS,
+                    devices=devices,
+                    behaviour=replace(behaviour, poll_interval_s=PRESENT_S)
+                    if present
+                    else behaviour,
+                    seed=self._world.seed,
+                    start_over_s=PRESENT_S if present else START_OVER_S,
+                )
+                fleets.append((title, await stack.enter_async_context(Fleet(options, self._clock))))
+            yield fleets
+
+    # The story -----------------------------------------------------------------------------------
+
+    async def _tell(
+        self,
+        server: app.Server,
+        listener: Listener,
+        operator: Operator,
+        fleets: list[tuple[str, Fleet]],
+    ) -> Outcome:
+        def seen() -> list[FleetSnapshot]:
+            return [fleet.snapshot() for _, fleet in fleets]
+
+        story = Story(
+            world=self._world,
+            operator=operator,
+            listener=listener,
+            fleets=[fleet for _, fleet in fleets],
+            clock=self._clock,
+            pace=Pace(self._clock, self._fastest, seen),
+            windows=self._fastest > 1.0,
+            say=self._say,
+        )
+
+        def draw() -> Any:
+            return picture(
+                self._clock.now(),
+                self._clock.rate,
+                story.board.views,
+                [(title, fleet.snapshot()) for title, fleet in fleets],
+                listener,
+            )
+
+        async with self._drawn(draw, seen):
+            chapters = await story.run(self._wall.now)
+        return await self._conclude(server, listener, chapters, story)
+
+    @contextlib.asynccontextmanager
+    async def _drawn(
+        self, draw: Callable[[], Any], seen: Callable[[], list[FleetSnapshot]]
+    ) -> AsyncIterator[None]:
+        """Draw the picture while the block lasts, on a terminal; and note the first success."""
+        live = (
+            Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
+        )
+
+        async def loop() -> None:
+            while True:
+                if self._first_updated_s is None and any(s.updated for s in seen()):
+                    self._first_updated_s = time.monotonic() - self._began
+                if live is not None:
+                    live.update(draw(), refresh=True)
+                await asyncio.sleep(DRAW_S)
+
+        with live or contextlib.nullcontext():
+            task = asyncio.create_task(loop())
+            try:
+                yield
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+                if live is not None:
+                    live.update(draw(), refresh=True)
+
+    async def _conclude(
+        self, server: app.Server, listener: Listener, chapters: list[Chapter], story: Story
+    ) -> Outcome:
+        waiting = await _undelivered(server)
+        results = await server.db.report(lambda tx: list(checks.verify(tx)))
+        return Outcome(
+            chapters=chapters,
+            findings=[finding for _, finding in results if finding is not None],
+            checked=len(results),
+            callbacks=listener.received,
+            undelivered=waiting,
+            callback_disputes=_callback_disputes(chapters, listener),
+            versions=dict(sorted(versions(story.truths().values()).items())),
+            elapsed_s=time.monotonic() - self._began,
+            first_updated_s=self._first_updated_s,
+        )
+
+    # What is printed -----------------------------------------------------------------------------
+
+    def _say(self, text: str) -> None:
+        self._console.print(
+            f"[dim]{time.monotonic() - self._began:5.1f} s  {self._clock.now():%a %d %H:%M}[/dim]"
+            f"  {text}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    def _print(self, outcome: Outcome) -> None:
+        if self._as_json:
+            print_json(_as_json(outcome))
+            return
+        console = self._console
+        for chapter in outcome.chapters:
+            console.print()
+            console.print(report(chapter))
+            for dispute in chapter.ledger.disputes:
+                console.print(f"  [red]{dispute}[/red]")
+        run = ", ".join(f"{count} run {version}" for version, count in outcome.versions.items())
+        updated = sum(chapter.view.succeeded for chapter in outcome.chapters)
+        console.print(
+            f"\nOf {len(self._world.devices)} devices {run}; {updated} were updated and said so.",
+            highlight=False,
+        )
+        self._print_verdict(outcome)
+
+    def _print_verdict(self, outcome: Outcome) -> None:
+        console = self._console
+        for dispute in outcome.callback_disputes:
+            console.print(f"[red]{dispute}[/red]")
+        if outcome.undelivered:
+            console.print(f"[red]{outcome.undelivered} callbacks were not delivered.[/red]")
+        elif not outcome.callback_disputes:
+            console.print(
+                f"[green]{outcome.callbacks} callbacks were delivered, and tell the same.[/green]"
+            )
+        for finding in outcome.findings:
+            console.print(f"[red]verify: {finding.check}: not so: {finding.says}[/red]")
+        if not outcome.findings:
+            console.print(f"[green]verify: all {outcome.checked} checks hold.[/green]")
+        first = (
+            f"; the first device was updated after {outcome.first_updated_s:.1f} s"
+            if (outcome.first_updated_s is not None)
+            else ""
+        )
+        console.print(f"It took {outcome.elapsed_s:.0f} s{first}.", highlight=False)
+
+    def _advise(self, operator: Operator, chapters: list[Chapter]) -> None:
+        console = self._console
+        console.print("\n[bold]The server stays up. What to try next:[/bold]")
+        today = self._clock.now().date()
+        for topic in advice.topics(self._world, operator, chapters, self._directory, today):
+            console.print(f"\n[cyan]{topic.title}[/cyan]", highlight=False)
+            for line in topic.lines:
+                # Whole, however wide the terminal: these are to be copied.
+                console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print("\n[bold]Ctrl-C ends it.[/bold]")
+
+
+async def _undelivered(server: app.Server) -> int:
+    """Wait for the callbacks; how many are still not delivered after a while."""
+    for _ in range(round(DELIVERY_S / DRAW_S)):
+        if not await server.db.report(outbox_depth):
+            return 0
+        await asyncio.sleep(DRAW_S)
+    return await server.db.report(outbox_depth)
+
+
+def _callback_disputes(chapters: list[Chapter], listener: Listener) -> list[str]:
+    """Where the last callback about a device is not what the report says."""
+    disputes = []
+    for chapter in chapters:
+        view = chapter.view
+        told = listener.devices.get(view.id, {})
+        disputes += [
+            f"callback: {view.name}: {imei} was last told as {told.get(imei)}, not {standing}"
+            for imei, standing in view.report.items()
+            if told.get(imei) != standing
+        ]
+        if listener.statuses.get(view.id, [])[-1:] != [view.status]:
+            disputes.append(f"callback: {view.name}: told {listener.statuses.get(view.id)}")
+    return disputes
+
+
+def _as_json(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "right": outcome.is_right,
+        "elapsedS": round(outcome.elapsed_s, 1),
+        "firstUpdatedS": outcome.first_updated_s and round(outcome.first_updated_s, 1),
+        "campaigns": [
+            {
+                "id": chapter.view.id,
+                "name": chapter.view.name,
+                "status": chapter.view.status,
+                "devices": chapter.ledger.total,
+                "succeeded": chapter.view.counts[SUCCESS],
+                "report": [
+                    {
+                        "status": line.standing.status,
+                        "resultReason": line.standing.reason,
+                        "devices": line.devices,
+                        "agree": line.agree,
+                    }
+                    for line in chapter.ledger.lines
+                ],
+                "disputes": list(chapter.ledger.disputes),
+            }
+            for chapter in outcome.chapters
+        ],
+        "versions": outcome.versions,
+        "callbacks": {
+            "received": outcome.callbacks,
+            "undelivered": outcome.undelivered,
+            "disputes": outcome.callback_disputes,
+        },
+        "verify": {
+            "checks": outcome.checked,
+            "findings": [{"check": f.check, "says": f.says} for f in outcome.findings],
+        },
+    }

@@ -1,0 +1,131 @@
+"""What the demo looks like while it runs, and the reports at its end."""
+
+from datetime import datetime
+from typing import Final
+
+from rich.box import SIMPLE
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from overair.cli.demo.board import View
+from overair.cli.demo.listener import Listener
+from overair.cli.demo.story import Chapter
+from overair.sim.tally import FleetSnapshot
+
+BAR: Final = 40
+# From left to right as devices go; a letter each, for those who see no colours.
+STATUSES: Final = (
+    ("UpgradeSuccess", "green", "#"),
+    ("UpgradePending", "yellow", "~"),
+    ("Accepted", "blue", "."),
+    ("RequestPending", "white", "?"),
+    ("UpgradeFailed", "red", "!"),
+    ("DeviceRejected", "magenta", "x"),
+    ("CampaignCancelled", "bright_black", "-"),
+    ("CampaignAborted", "bright_black", "-"),
+)
+
+
+def picture(
+    now: datetime,
+    rate: float,
+    views: list[View],
+    fleets: list[tuple[str, FleetSnapshot]],
+    listener: Listener,
+) -> Group:
+    """The demo at one moment."""
+    clock = Text.assemble(
+        ("demo clock ", "dim"),
+        (f"{now:%a %Y-%m-%d %H:%M} UTC", "bold"),
+        (f"   runs {rate:,.0f} times as fast" if rate > 1 else "   in real time", "dim"),
+    )
+    callbacks = Text(
+        f"callbacks received: {listener.messages['campaignStatus']} of campaigns,"
+        f" {listener.messages['deviceStatus']} of devices",
+        style="dim",
+    )
+    parts: list[RenderableType] = [clock, _fleets(fleets), callbacks]
+    if views:
+        parts.insert(1, _campaigns(views))
+    return Group(*parts)
+
+
+def _campaigns(views: list[View]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for view in views:
+        counts = view.counts
+        said = Text(" ").join(
+            Text(f"{letter} {counts[status]}", style=colour)
+            for status, colour, letter in STATUSES
+            if counts[status]
+        )
+        table.add_row(Text(view.name, style="bold"), _bar(view), said, Text(view.status, "dim"))
+    return table
+
+
+def _bar(view: View) -> Text:
+    counts = view.counts
+    total = max(1, counts.total())
+    bar = Text("[")
+    left = BAR
+    present = [(status, colour, letter) for status, colour, letter in STATUSES if counts[status]]
+    for status, colour, letter in present:
+        # Nobody is rounded away; the widest part gives what that takes.
+        width = min(left, max(1, counts[status] * BAR // total))
+        bar.append(letter * width, style=colour)
+        left -= width
+    if present:
+        bar.append(present[0][2] * left, style=present[0][1])
+    return bar.append("]")
+
+
+def _fleets(fleets: list[tuple[str, FleetSnapshot]]) -> Table:
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    columns = (
+        "devices", "polls", "offered", "downloading", "waiting", "installing", "updated", "failed",
+        "received",
+    )  # fmt: skip
+    for name in ("", *columns):
+        table.add_column(name, justify="right" if name else "left")
+    for title, seen in fleets:
+        figures = (
+            seen.devices,
+            seen.polls,
+            seen.offered,
+            seen.downloading,
+            seen.waiting,
+            seen.installing + seen.rebooting + seen.reporting,
+            seen.updated,
+            seen.failed,
+        )
+        received = f"{seen.bytes_received / 2**20:,.0f} MiB"
+        table.add_row(title, *(f"{figure:,}" for figure in figures), received)
+    return table
+
+
+def report(chapter: Chapter) -> Table:
+    """A campaign's report, and how many of the devices tell the same."""
+    view, ledger = chapter.view, chapter.ledger
+    table = Table(
+        box=SIMPLE,
+        title=f"{view.name}  {view.id}  {view.status}, {ledger.total} devices",
+        title_justify="left",
+        title_style="bold",
+    )
+    table.add_column("status")
+    table.add_column("reason")
+    table.add_column("report", justify="right")
+    table.add_column("the devices", justify="right")
+    colours = {status: colour for status, colour, _ in STATUSES}
+    for line in ledger.lines:
+        table.add_row(
+            Text(line.standing.status, style=colours.get(line.standing.status, "")),
+            line.standing.reason,
+            str(line.devices),
+            Text(
+                f"{line.agree} agree" if line.agree == line.devices else f"only {line.agree} agree",
+                style="green" if line.agree == line.devices else "bold red",
+            ),
+        )
+    return table
