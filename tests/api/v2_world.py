@@ -241,9 +241,9 @@ def _paths() -> list[tuple[re.Pattern[str], str]]:
 def operation(method: str, path: str) -> tuple[str, Any] | None:
     """The documented operation of a request, with its path."""
     for pattern, template in _paths():
-        found = _document()["paths"][template].get(method.lower())
-        if found is not None and pattern.fullmatch(path):
-            return template, found
+        if pattern.fullmatch(path):
+            found = _document()["paths"][template].get(method.lower())
+            return None if found is None else (template, found)
     return None
 
 

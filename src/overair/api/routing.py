@@ -290,13 +290,12 @@ class Api:
         raw = scope.get("raw_path") or scope["path"].encode()
         # HEAD is GET without the content (RFC 9110 9.3.2).
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
-        allowed: set[str] = set()
+        # The most literal path decides, as in OpenAPI: `files` in an account's place is no account.
         for node, values in self._tree.find(path_segments(raw.partition(b"?")[0])):
             route = node.routes.get(method)
             if route is not None:
                 return route, dict(zip(route.parameters, values, strict=True))
-            allowed |= set(node.routes)
-        if allowed:
+            allowed = set(node.routes)
             raise MethodError(allowed | ({"HEAD"} if "GET" in allowed else set()))
         raise NoRouteError
 
