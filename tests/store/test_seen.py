@@ -71,6 +71,19 @@ async def test_a_refused_check_in_has_not_seen_the_device(database: Database) ->
     await database.transact(story)
 
 
+async def test_check_ins_a_season_apart_are_written_together(database: Database) -> None:
+    """However far the times of one flush lie apart, each is kept to the millisecond."""
+    season = 100 * 24 * 3600
+
+    def story(tx: Tx) -> None:
+        flush(tx, [poll(3, 0), poll(1, season), poll(2, 7), poll(1, 3 * season), poll(1, 1)])
+        assert times(tx, 1) == [3 * season, season, 1]
+        assert times(tx, 2) == [7]
+        assert seen_s(tx) == {1: 3 * season, 2: 7, 3: 0}
+
+    await database.transact(story)
+
+
 async def test_old_check_ins_are_deleted_some_at_a_time(database: Database) -> None:
     """A purge takes the oldest, in bounded steps, and leaves chains readable; the newest row stays."""
 

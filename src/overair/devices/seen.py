@@ -21,6 +21,7 @@ COALESCE_MS: Final = 5000
 # Of refused ones one an hour: a month of them leaves room in the history for the real ones.
 REFUSED_MS: Final = 3600 * 1000
 FLUSH_S: Final = 1.0
+PIECE: Final = 2000
 # While the database is away, so much is kept; then the oldest goes.
 MAX_WAITING: Final = 500_000
 
@@ -90,14 +91,19 @@ class SeenBuffer:
 
     async def flush(self) -> None:
         """Write what was noted. What cannot be written is kept for the next time."""
-        if not self._waiting:
-            return
-        batch, self._waiting = self._waiting, []
-        try:
-            await self._db.transact(seen.flush, batch)
-        except StoreError as error:
-            log.error("check-ins could not be written", waiting=len(batch), error=str(error))
-            self._waiting = (batch + self._waiting)[-MAX_WAITING:]
+        # In pieces, so that neither the event loop nor a device's report waits for all of them.
+        for _ in range(0, len(self._waiting), PIECE):
+            piece, self._waiting = self._waiting[:PIECE], self._waiting[PIECE:]
+            try:
+                await self._db.transact(seen.flush, piece)
+            except StoreError as error:
+                self._waiting = (piece + self._waiting)[-MAX_WAITING:]
+                log.error(
+                    "check-ins could not be written",
+                    waiting=len(self._waiting),
+                    error=str(error),
+                )
+                return
 
     async def run(self) -> None:
         """Flush once a second of the wall's time until cancelled."""
