@@ -19,7 +19,7 @@ from overair.core.ids import AccountId
 from overair.devices.asgi import Request
 from overair.devices.seen import SeenBuffer
 from overair.engine.register import register_device
-from overair.protocols.ddi.route import Resource, Route
+from overair.protocols.ddi.route import MD5SUM, Resource, Route
 from overair.protocols.ddi.values import DdiError
 from overair.proxy import PROXIED, networks, within
 from overair.store import polls
@@ -147,7 +147,11 @@ class Gate:
     def _signed(self, request: Request, route: Route) -> bool:
         if not self._settings.signed_links or route.resource not in _DOWNLOADS:
             return False
-        return verify(request.scope["path"], request.query, self._wall.now(), self._key)
+        # A file's link is good for its checksum too.
+        path: str = request.scope["path"]
+        if route.resource is Resource.ARTIFACT_MD5SUM:
+            path = path.rstrip("/").removesuffix(MD5SUM)
+        return verify(path, request.query, self._wall.now(), self._key)
 
 
 def _is_proven(scheme: str, token: str, tenant: Tenant | None, device: Device | None) -> bool:
