@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 
+from overair.core.checks import is_imei
 from overair.core.ids import DeviceId
 from overair.store import inventory, polls
 from overair.store.database import Tx
@@ -12,6 +13,7 @@ from overair.store.inventory import Identity
 NAMES = {
     "make": "make",
     "model": "model",
+    "imei": "imei",
     "mdn": "mdn",
     "version": "version",
     "firmware": "version",
@@ -35,10 +37,11 @@ def record_attributes(
 ) -> None:
     """Merge, replace or remove attributes, and fill the device record from them.
 
-    ``further_names`` maps an installation's own attribute names to ours. The IMEI is the device's
-    identity here and is never taken from it. Raises TooManyAttributesError.
+    ``further_names`` maps an installation's own attribute names to ours. An IMEI is taken only for a
+    device that a gateway registered under another name: one that is known by its IMEI keeps it.
+    Raises TooManyAttributesError.
     """
-    polls.get_device(tx, device_id, lock=True)
+    device = polls.get_device(tx, device_id, lock=True)
     present = inventory.attributes(tx, device_id)
     if mode == "remove":
         wanted = {name: value for name, value in present.items() if name not in data}
@@ -69,3 +72,6 @@ def record_attributes(
         version=told.get("version", known.version),
     )
     inventory.set_identity(tx, device_id, new, now)
+    imei = told.get("imei", "")
+    if is_imei(imei) and not is_imei(device.imei):
+        inventory.set_imei(tx, device_id, imei)

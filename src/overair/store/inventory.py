@@ -65,6 +65,15 @@ def set_identity(tx: Tx, device_id: DeviceId, new: Identity, now: datetime) -> N
     )
 
 
+def set_imei(tx: Tx, device_id: DeviceId, imei: str) -> None:
+    """The device's own IMEI in place of a stand-in, unless another device has it."""
+    tx.execute(
+        "update device set imei = ? where id = ? and not exists"
+        " (select 1 from device other where other.imei = ?)",
+        (imei, device_id, imei),
+    )
+
+
 def attributes(tx: Tx, device_id: DeviceId) -> dict[str, str]:
     """Everything that the device has told of itself."""
     rows = tx.all(
