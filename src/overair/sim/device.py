@@ -21,7 +21,7 @@ from overair.sim.incoming import IncomingFile
 from overair.sim.profile import AttemptPlan, Behaviour, Fate
 from overair.sim.roster import SimDevice
 from overair.sim.steps import Ask, BackOff, Close, Open, Part, Read, Reply, Sleep, Step
-from overair.sim.tally import Closing, DeviceTruth, Install, Journal, Phase, Tally
+from overair.sim.tally import Closing, DeviceTruth, Install, Journal, Phase, Report, Tally
 
 # Until the first answer says otherwise; SWUpdate's own default.
 _FIRST_INTERVAL_S = 45.0
@@ -199,6 +199,16 @@ class Device:
                 break
             yield from self._sleep(self._interval_s)
         self._note(f"{execution}/{finished} {detail}")
+        self._journal.reports.append(
+            Report(
+                resource=resource,
+                action_id=action_id,
+                execution=execution,
+                finished=finished,
+                detail=detail,
+                status=reply.status,
+            )
+        )
         return reply.status
 
     def _ask(self, method: str, url: str, body: bytes | None = None) -> Part[Reply]:

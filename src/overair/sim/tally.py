@@ -106,6 +106,21 @@ class Closing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A report of any kind, and the status it was answered with at last.
+
+    A 410 to a closing report says that an earlier sending of it was taken, whose answer was lost.
+    """
+
+    resource: str
+    action_id: int
+    execution: str
+    finished: str
+    detail: str
+    status: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceTruth:
     """One device as it is. ``offers`` holds an action's id each time it was newly offered."""
 
@@ -116,6 +131,7 @@ class DeviceTruth:
     installs: tuple[Install, ...]
     closings: tuple[Closing, ...]
     cancels: tuple[int, ...]
+    reports: tuple[Report, ...]
     errors: tuple[str, ...]
 
 
@@ -130,6 +146,7 @@ class Journal:
         self.installs: deque[Install] = deque(maxlen=_REMEMBERED)
         self.closings: deque[Closing] = deque(maxlen=_REMEMBERED)
         self.cancels: deque[int] = deque(maxlen=_REMEMBERED)
+        self.reports: deque[Report] = deque(maxlen=_REMEMBERED)
         self.errors: deque[str] = deque(maxlen=_LINES)
         self.log: deque[tuple[str, str]] = deque(maxlen=_LINES)
 
@@ -153,5 +170,6 @@ class Journal:
             installs=tuple(self.installs),
             closings=tuple(self.closings),
             cancels=tuple(self.cancels),
+            reports=tuple(self.reports),
             errors=tuple(self.errors),
         )

@@ -1,5 +1,8 @@
 """What to try next: lines that work as they stand, while the demo is up."""
 
+import os
+import shutil
+import sys
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -19,6 +22,13 @@ class Topic:
     lines: tuple[str, ...]
 
 
+def _command() -> str:
+    """How to call this program from the same directory."""
+    if shutil.which("overair") is not None:
+        return "overair"
+    return os.path.relpath(sys.argv[0])
+
+
 def topics(
     world: World, operator: Operator, chapters: list[Chapter], directory: Path, today: date
 ) -> list[Topic]:
@@ -28,6 +38,7 @@ def topics(
     updated = [imei for imei, s in sorted(full.view.report.items()) if s.status == SUCCESS]
     failed = [imei for imei, s in sorted(full.view.report.items()) if s.status == FAILED]
     shown = (failed or updated)[0]
+    command = _command()
     base, v2 = operator.base, f"{operator.base}/api/fota/v2"
     auth = f'-H "Authorization: Bearer {operator.bearer}" -H "VZ-M2M-Token: {operator.session}"'
     pilots = ",".join(f'"{imei}"' for imei in updated[: cast.PILOT])
@@ -61,22 +72,22 @@ def topics(
             " ten seconds",
             lines=(
                 f"curl -s {auth} -d '{body}' {v2}/campaigns/software/{ACCOUNT}",
-                f"overair campaign list --data {directory}",
-                f"overair campaign watch --data {directory} ID",
+                f"{command} campaign list --data {directory}",
+                f"{command} campaign watch --data {directory} ID",
             ),
         ),
         Topic(
             title="Why was this device not updated?" if failed else "What became of this device?",
             lines=(
-                f"overair explain --data {directory} {shown}",
-                f"overair device show --data {directory} {shown}",
+                f"{command} explain --data {directory} {shown}",
+                f"{command} device show --data {directory} {shown}",
             ),
         ),
         Topic(
             title="What was told to the callback listener, and is every counter right?",
             lines=(
-                f"overair callbacks --data {directory} --limit 10",
-                f"overair verify --data {directory}",
+                f"{command} callbacks --data {directory} --limit 10",
+                f"{command} verify --data {directory}",
             ),
         ),
         Topic(

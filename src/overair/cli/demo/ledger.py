@@ -36,17 +36,23 @@ class Standing(NamedTuple):
     reason: str
 
 
-def expected(
-    truth: DeviceTruth, before: frozenset[int] = frozenset()
-) -> frozenset[Standing] | None:
-    """What may stand in the report of a campaign that is over; None: it was offered nothing.
+# Of a device that nothing was offered to: when the campaign is over, and while it runs.
+NEVER: Final = frozenset({Standing(FAILED, NO_REPORT), Standing(PENDING, "")})
 
-    ``before`` has the actions of earlier campaigns.
+
+def expected(
+    truth: DeviceTruth, before: frozenset[int] = frozenset(), *, running: bool = False
+) -> frozenset[Standing] | None:
+    """What may stand in a campaign's report; None: it was offered nothing.
+
+    ``before`` has the actions of earlier campaigns. ``running``: the campaign is not over yet, so a
+    failure need not be the last word.
     """
     offers = [action for action in truth.offers if action not in before]
     if not offers:
         return None
-    taken = {c.action_id: c.finished for c in truth.closings if c.status == 200}
+    # 410: it was taken before, and only the answer was lost.
+    taken = {c.action_id: c.finished for c in truth.closings if c.status in (200, 410)}
     if any(taken.get(action) == "success" for action in offers):
         return frozenset({Standing(SUCCESS, SUCCEEDED_REASON)})
     last = offers[-1]
@@ -60,7 +66,8 @@ def expected(
     else:
         # Interrupted by the end; until it had the file, the reason was that of the try before.
         reasons = [NO_REPORT, DOWNLOAD_FAILED, INSTALL_FAILED, NOT_INSTALLED_YET]
-    return frozenset(Standing(FAILED, reason) for reason in reasons)
+    statuses = (FAILED, PENDING) if running else (FAILED,)
+    return frozenset(Standing(status, reason) for status in statuses for reason in reasons)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +96,10 @@ def compare(
     truths: Mapping[str, DeviceTruth],
     version: str,
     before: Mapping[str, frozenset[int]] | None = None,
+    *,
+    running: bool = False,
 ) -> Ledger:
-    """Hold ``report`` of a campaign that is over against the devices it names.
+    """Hold ``report`` of a campaign against the devices it names.
 
     ``version`` is what the campaign brings: a device that succeeded runs it.
     """
@@ -99,7 +108,11 @@ def compare(
     disputes = []
     for imei, standing in sorted(report.items()):
         counts[standing] += 1
-        wrong = _dispute(standing, truths.get(imei), version, (before or {}).get(imei, frozenset()))
+        truth = truths.get(imei)
+        right = None
+        if truth is not None:
+            right = expected(truth, (before or {}).get(imei, frozenset()), running=running)
+        wrong = _dispute(standing, truth, right, version)
         if wrong is None:
             agree[standing] += 1
         else:
@@ -112,13 +125,15 @@ def compare(
 
 
 def _dispute(
-    standing: Standing, truth: DeviceTruth | None, version: str, before: frozenset[int]
+    standing: Standing,
+    truth: DeviceTruth | None,
+    right: frozenset[Standing] | None,
+    version: str,
 ) -> str | None:
     if truth is None:
         return None if standing.status == REJECTED else "there is no such device"
-    right = expected(truth, before)
     if right is None:
-        never = standing.status == REJECTED or standing == Standing(FAILED, NO_REPORT)
+        never = standing.status == REJECTED or standing in NEVER
         return None if never else "it was never offered anything"
     if standing not in right:
         return "it tells " + " or ".join(f"{s.status} {s.reason!r}" for s in sorted(right))
