@@ -12,7 +12,7 @@ from overair.core.plan import Link
 from overair.core.upgrade import Reason, UpgradeState
 from overair.engine import advance, assign
 from overair.engine.outcome import Taken
-from overair.store import devices
+from overair.store import campaigns, devices
 from tests.engine.world import World, hours, imei, refused, settings, story
 
 S = CampaignStatus
@@ -64,6 +64,7 @@ def test_a_campaign_is_cancelled_before_its_start(w: World) -> None:
     assert w.status(campaign) is S.CANCELLED
     assert w.get(campaign).ended_at == w.now
     assert w.counts(campaign) == {U.CANCELLED: 2}
+    assert campaigns.changes(w.tx, campaign) == []
     assert w.outcome(1, campaign) == (U.CANCELLED, R.BY_USER)
     assert w.device(1).open_upgrade_id is None
     w.wait_for_day(1)
@@ -134,15 +135,18 @@ def test_a_stop_is_carried_sweep_by_sweep(w: World) -> None:
 def test_what_is_over_cannot_be_stopped(w: World) -> None:
     """Not twice, not after the end, and not after the end date has passed."""
     w.add_devices(1, 2)
-    campaign, ended = w.campaign([1]), w.campaign([2], end=0)
+    campaign, ended, failed = w.campaign([1]), w.campaign([2], end=0), w.campaign([9])
     w.stop(campaign)
+    # Past its end, though the engine has not come to it.
     w.now += timedelta(days=1)
-    failed = w.campaign([9])
+    assert w.status(ended) is S.SCHEDULED
     for one in (campaign, ended, failed):
         with refused(Refusal.NOT_CANCELLABLE):
             w.stop(one)
     w.carry_on()
     assert w.status(ended) is S.ENDED
+    with refused(Refusal.NOT_CANCELLABLE):
+        w.stop(ended)
 
 
 @story
@@ -180,6 +184,21 @@ def test_a_device_refuses_to_stop(w: World, ending: AttemptEvent) -> None:
         assert w.outcome(DOWNLOADED, campaign) == (U.ABORTED, R.BY_USER)
         w.wait(days=1)
     assert w.poll(DOWNLOADED).link is Link.NOTHING
+
+
+@story
+def test_a_device_that_goes_on_has_its_grace_too(w: World) -> None:
+    """When it has refused to stop and then downloaded, its result is awaited as any other."""
+    campaign, made = campaign_at_every_point(w)
+    began = w.attempt(made[RUNNING]).running_at
+    w.stop(campaign)
+    w.now += timedelta(hours=1)
+    w.report(RUNNING, E.CANCEL_REFUSE)
+    end = w.get(campaign).rules.ends_at
+    assert (w.attempt(made[RUNNING]).running_at, w.attempt(made[RUNNING]).due_at) == (began, end)
+    w.download(RUNNING)
+    assert w.attempt(made[RUNNING]).due_at == end + timedelta(days=1)
+    assert w.explain(RUNNING).until == end + timedelta(days=1)
 
 
 @story

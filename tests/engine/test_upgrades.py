@@ -12,6 +12,7 @@ from overair.core.plan import Link
 from overair.core.upgrade import Reason, UpgradeState
 from overair.engine import assign, licenses
 from overair.engine.outcome import Taken, note_bytes
+from overair.engine.schedule import leave_campaign
 from overair.store import attempts, billing, devices
 from tests.engine.world import SIZE, SOFTWARE, World, hours, imei, settings, story
 
@@ -144,6 +145,10 @@ def test_losing_a_licence_is_losing_the_place(w: World) -> None:
     licenses.remove_licenses(w.tx, w.account, [imei(1)], w.settings, w.now)
     assert w.outcome(1, campaign) == (U.CANCELLED, R.LICENSE_REMOVED)
     assert w.device(1).open_upgrade_id is None
+    w.begin(2)
+    # Whoever was offered the update stays.
+    leave_campaign(w.tx, w.upgrade(2, campaign).id, R.LICENSE_REMOVED, w.settings, w.now)
+    assert w.outcome(2, campaign) == (U.PENDING, R.NO_REPORT)
     w.succeed(2)
     w.carry_on()
     assert w.status(campaign) is S.ENDED
@@ -230,8 +235,10 @@ def test_what_may_be_seen_of_an_action(w: World) -> None:
     """A device sees its open action, and downloads for that and for the one installed."""
     w.add_devices(1, 2)
     w.campaign([1, 2], download_windows=hours((8, 10)))
-    mine, other = w.begin(1), w.begin(2)
-    device = w.device(1)
+    mine = w.begin(1)
+    assert w.is_offered(2)
+    device, other = w.device(1), w.device(2).open_attempt_id
+    assert other is not None
 
     def seen(attempt: AttemptId) -> Link:
         return assign.deployment_for(w.tx, w.device(1), attempt, w.settings, w.now).link
@@ -243,7 +250,7 @@ def test_what_may_be_seen_of_an_action(w: World) -> None:
     assign.retrieve(w.tx, device.id, other, w.now)
     assert w.report(1, E.SUCCEED, other) is Taken.UNKNOWN
     assert w.report(1, E.SUCCEED, AttemptId(999_999)) is Taken.UNKNOWN
-    assert w.state(other) is A.RETRIEVED
+    assert w.state(other) is A.OFFERED
     w.report(1, E.SUCCEED)
     may = assign.may_download(w.tx, w.device(1), w.settings, w.now)
     assert [one.attempt_id for one in may] == [mine]
