@@ -65,7 +65,7 @@ class Operator:
             "POST",
             "/api/ts/v1/oauth2/token",
             data={"grant_type": "client_credentials"},
-            auth=aiohttp.BasicAuth(login.key, login.secret),
+            authorization=aiohttp.encode_basic_auth(login.key, login.secret),
         )
         self.bearer = token["access_token"]
         opened = await self._call(
@@ -110,11 +110,11 @@ class Operator:
         *,
         json: Any = None,
         data: dict[str, str] | None = None,
-        auth: aiohttp.BasicAuth | None = None,
+        authorization: str = "",
     ) -> Any:
         headers = {}
-        if auth is not None:
-            headers["Authorization"] = auth.encode()
+        if authorization:
+            headers["Authorization"] = authorization
         elif self.bearer:
             headers["Authorization"] = f"Bearer {self.bearer}"
         if self.session:
