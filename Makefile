@@ -83,8 +83,8 @@ bench: $(BENCH) $(GOOSEBIT) ## Measure polls and updates a second, beside gooseb
 	$(BIN)/python -m bench $(ARGS)
 
 .PHONY: crash
-crash: $(DEV) ## Kill the server 50 times during a campaign, and verify after each
-	$(BIN)/pytest -m crash $(PYTEST)
+crash: $(DEV) ## Kill the server 50 times during a campaign; then nothing may be lost
+	CRASH_ROUNDS=$${CRASH_ROUNDS:-50} $(BIN)/pytest -s -m crash tests/crash $(PYTEST)
 
 .PHONY: fuzz
 fuzz: $(DEV) ## Run the property tests long: 5000 examples each
@@ -101,5 +101,5 @@ ci: ## Everything that must pass before a change lands, with the time each stage
 .PHONY: clean
 clean: ## Remove the environments and what tools leave behind
 	rm -rf .venv .venv-goosebit build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache \
-		.pytest_cache .hypothesis .import_linter_cache demo-data src/*.egg-info
+		.pytest_cache .hypothesis .import_linter_cache overair-demo src/*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
