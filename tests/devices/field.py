@@ -213,7 +213,10 @@ class Peer:
 
     async def download(self, document: Mapping[str, Any]) -> Reply:
         """Fetch the whole artifact of a deployment."""
-        return await self.get(href_of(document))
+        reply = await self.get(href_of(document))
+        if reply.status == 200:
+            await self.field.server.ddi._rooms.artifacts.settled((await self.record()).id)
+        return reply
 
     async def say(
         self,

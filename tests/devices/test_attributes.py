@@ -24,7 +24,7 @@ async def facts(peer: Peer) -> tuple[str, str, str, str]:
         lambda tx: tx.one("select make, model, mdn, version from device where id = ?", (device.id,))
     )
     assert row is not None
-    return tuple(row)  # type: ignore[return-value]  # four texts
+    return tuple(row)
 
 
 async def test_modes(peer: Peer) -> None:

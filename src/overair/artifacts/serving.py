@@ -42,6 +42,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 OnSent = Callable[[int, int], Awaitable[None]]
+OnLast = Callable[[], None]
 
 # How much is sent before it is reported again: a report is a write to the database.
 _REPORT_BYTES = 16 * PIECE_BYTES
@@ -69,6 +70,10 @@ class Pace:
     clock: Clock
 
 
+def _nothing() -> None:
+    pass
+
+
 async def serve_bytes(
     scope: Scope,
     receive: Receive,
@@ -79,13 +84,15 @@ async def serve_bytes(
     etag: str,
     last_modified: datetime,
     on_sent: OnSent,
+    on_last: OnLast = _nothing,
     pace: Pace | None = None,
 ) -> int:
     """Answer a GET or HEAD of an artifact; gives the status.
 
     ``on_sent(start, end)`` is awaited for what was sent of the content, from ``start`` up to before
     ``end``: early, now and then, and at the end, also when the task is cancelled. An empty file
-    that was sent whole is reported as (0, 0). HEAD reports nothing.
+    that was sent whole is reported as (0, 0). HEAD reports nothing. ``on_last`` is called right
+    before the last piece is sent: from then on the device may be done before ``on_sent`` has said so.
 
     A ``StorageError`` is raised before anything was sent, or else after the connection was left
     without its end.
@@ -117,6 +124,7 @@ async def serve_bytes(
             headers.append((b"content-range", b"bytes */%d" % size))
     begin: Message = {"type": "http.response.start", "status": chosen.status, "headers": headers}
     if method == "HEAD" or start == end:
+        on_last()
         await send(begin)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         if method != "HEAD" and chosen.status == 200:
@@ -128,10 +136,11 @@ async def serve_bytes(
     await send(begin)
     if len(first) == end - start:
         # The common small range: one message, and nobody to watch for a device that leaves.
+        on_last()
         await send({"type": "http.response.body", "body": first, "more_body": False})
         await on_sent(start, end)
     else:
-        await _stream(receive, send, reader, first, start, end, on_sent, pace)
+        await _stream(receive, send, reader, first, start, end, on_sent, on_last, pace)
     return chosen.status
 
 
@@ -181,6 +190,7 @@ async def _stream(
     start: int,
     end: int,
     on_sent: OnSent,
+    on_last: OnLast,
     pace: Pace | None,
 ) -> None:
     """Send from ``start`` to ``end`` piece by piece; ``piece`` is the first."""
@@ -196,6 +206,8 @@ async def _stream(
             if gone.done():
                 return
             position += len(piece)
+            if position == end:
+                on_last()
             try:
                 await send(
                     {"type": "http.response.body", "body": piece, "more_body": position < end}

@@ -126,6 +126,7 @@ async def deployment_feedback(
 ) -> Answer:
     feedback = decode.decode_feedback(await json_body(rooms, request), rooms.limits)
     event = deployment_event(feedback)
+    await rooms.artifacts.settled(caller.device.id)
     taken = await _record(rooms, route, caller, feedback, event, now)
     if taken is Taken.GONE:
         raise DdiError("ddi.gone", "the action is closed", status=410)
@@ -141,6 +142,7 @@ async def cancel_feedback(
 ) -> Answer:
     feedback = decode.decode_feedback(await json_body(rooms, request), rooms.limits)
     event = cancel_event(feedback)
+    await rooms.artifacts.settled(caller.device.id)
     taken = await _record(rooms, route, caller, feedback, event, now, to_cancel=True)
     if taken is Taken.GONE:
         raise DdiError("ddi.not_found", "the action is not being cancelled", status=404)

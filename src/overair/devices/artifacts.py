@@ -5,6 +5,7 @@ A device may fetch the file of its open action and that of its latest installati
 action, for *downloaded* is a fact of ours and not only the device's word.
 """
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from urllib.parse import unquote, urlsplit
@@ -18,6 +19,7 @@ from overair.artifacts.storage import ArtifactStorage
 from overair.clock import SystemClock
 from overair.config import Settings
 from overair.core.attempt import AttemptState
+from overair.core.ids import DeviceId
 from overair.devices.asgi import Answer, Request, Send
 from overair.devices.gate import Caller
 from overair.engine import assign
@@ -36,6 +38,8 @@ from overair.store import polls
 from overair.store.database import Database, StoreError
 
 log = structlog.get_logger()
+
+SETTLE_S = 2.0  # more than writing down what was sent takes
 
 
 def described(look: Look) -> tuple[tuple[Handling, Handling, MaintenanceWindow | None], str]:
@@ -71,6 +75,17 @@ class Artifacts:
         self._settings = settings
         self._key = key
         self._wall = SystemClock()
+        self._ending: dict[DeviceId, set[asyncio.Future[None]]] = {}
+
+    async def settled(self, device_id: DeviceId) -> None:
+        """Wait until downloads of which the device may have the last byte are noted.
+
+        A device reports right behind its download, on another connection: its report must not
+        overtake what it is about. Only of this process, and not for ever.
+        """
+        ending = self._ending.get(device_id)
+        if ending:
+            await asyncio.wait(tuple(ending), timeout=SETTLE_S)
 
     def deployment(self, base: str, look: Look) -> Deployment:
         """The deployment as it is told to the device whose base resource is at ``base``."""
@@ -144,6 +159,11 @@ class Artifacts:
             log.error("an artifact cannot be read", sha256=found.sha256, error=str(error))
             return Answer(503, headers=((b"retry-after", b"30"),))
         started = False
+        device_id = caller.device.id
+        noted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def on_last() -> None:
+            self._ending.setdefault(device_id, set()).add(noted)
 
         async def tracked_send(message: object) -> None:
             nonlocal started
@@ -178,11 +198,17 @@ class Artifacts:
                 etag=f'"{found.sha256}"',
                 last_modified=found.stored_at,
                 on_sent=on_sent,
+                on_last=on_last,
             )
         except StorageError as error:
             log.error("an artifact cannot be read", sha256=found.sha256, error=str(error))
             return None if started else Answer(503, headers=((b"retry-after", b"30"),))
         finally:
+            noted.set_result(None)
+            ending = self._ending.get(device_id, set())
+            ending.discard(noted)
+            if not ending:
+                self._ending.pop(device_id, None)
             await reader.close()
         return None
 

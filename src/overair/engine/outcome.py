@@ -51,12 +51,20 @@ class DeviceEvent:
 
 def record(tx: Tx, event: DeviceEvent, settings: Settings, now: datetime) -> Taken:
     """Advance the attempt, the upgrade and everything that follows."""
-    polls.get_device(tx, event.device_id, lock=True)
-    attempt = attempts.find(tx, event.attempt_id, lock=True)
-    if attempt is None or attempt.device_id != event.device_id:
-        return Taken.UNKNOWN
+    attempt = _locked(tx, event.device_id, event.attempt_id)
+    return Taken.UNKNOWN if attempt is None else _take(tx, attempt, event, settings, now)
+
+
+def _locked(tx: Tx, device_id: DeviceId, attempt_id: AttemptId) -> Attempt | None:
+    """The attempt, if it is the device's; nobody else changes either before we are done."""
+    polls.lock_device(tx, device_id)
+    attempt = attempts.find(tx, attempt_id, lock=True)
+    return attempt if attempt is not None and attempt.device_id == device_id else None
+
+
+def _take(tx: Tx, attempt: Attempt, event: DeviceEvent, settings: Settings, now: datetime) -> Taken:
     state = after(attempt.state, event.event)
-    if state == REFUSE or (event.to_cancel and attempt.state not in _CALLED_OFF):
+    if state == REFUSE or _is_void(attempt, event):
         return Taken.GONE
     if event.event is AttemptEvent.DOWNLOAD and attempt.state is AttemptState.CANCELLING:
         # Should the device go on, what follows is about the installation.
@@ -66,6 +74,18 @@ def record(tx: Tx, event: DeviceEvent, settings: Settings, now: datetime) -> Tak
         return Taken.TAKEN
     _move(tx, attempt, AttemptState(state), event.event, settings, now)
     return Taken.TAKEN
+
+
+def _is_void(attempt: Attempt, event: DeviceEvent) -> bool:
+    """What only a device's own word can be: too late, or about a cancel that there is not."""
+    if event.to_cancel:
+        return attempt.state not in _CALLED_OFF
+    # Bytes of ours that arrive after its end are ignored; a device that says so is told.
+    return (
+        event.message is not None
+        and event.event is AttemptEvent.DOWNLOAD
+        and (attempt.state in CLOSED and attempt.state is not AttemptState.EXPIRED)
+    )
 
 
 def _keep(
@@ -197,9 +217,8 @@ def note_bytes(
     A complete download makes the attempt *downloaded*; the one too many fails it (the loop guard,
     ``http-ddi.md`` 6).
     """
-    polls.get_device(tx, device_id, lock=True)
-    attempt = attempts.find(tx, attempt_id, lock=True)
-    if attempt is None or attempt.device_id != device_id:
+    attempt = _locked(tx, device_id, attempt_id)
+    if attempt is None:
         return
     covered = coverage.decode(attempt.coverage)
     downloads = attempt.downloads
@@ -214,4 +233,5 @@ def note_bytes(
         event = AttemptEvent.GIVE_UP
     else:
         event = AttemptEvent.DOWNLOAD
-    record(tx, DeviceEvent(device_id=device_id, attempt_id=attempt_id, event=event), settings, now)
+    happened = DeviceEvent(device_id=device_id, attempt_id=attempt_id, event=event)
+    _take(tx, attempt, happened, settings, now)
