@@ -134,7 +134,7 @@ def offer(
     state = upgrade_after(upgrade.state, UpgradeEvent.OFFER)
     if artifact is None or state == IGNORE:
         return Look()
-    attempts.insert(
+    attempt_id = attempts.insert(
         tx,
         upgrade_id=upgrade.id,
         campaign_id=campaign.id,
@@ -151,13 +151,13 @@ def offer(
     if state is not upgrade.state or reason is not upgrade.reason:
         move = Move(upgrade=upgrade, state=state, reason=reason, device_id=device.id)
         note_moves(tx, campaign, [move], settings.limits, now)
-    made = polls.get_device(tx, device_id)
+    made = device._replace(open_attempt_id=attempt_id)
     return look(tx, made, settings, now, two_phase=two_phase)
 
 
 def retrieve(tx: Tx, device_id: DeviceId, attempt_id: AttemptId, now: datetime) -> bool:
     """The device is given the deployment: from now on the offer is sticky. False: it is void."""
-    polls.get_device(tx, device_id, lock=True)
+    polls.lock_device(tx, device_id)
     attempt = attempts.find(tx, attempt_id, lock=True)
     if attempt is None or attempt.device_id != device_id:
         return False

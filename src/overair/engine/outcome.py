@@ -156,15 +156,19 @@ def _succeed(
     settings: Settings,
     now: datetime,
 ) -> None:
-    inventory.set_installed(
-        tx,
-        attempt.device_id,
-        attempt_id=attempt.id,
-        kind=campaign.kind,
-        name=campaign.package_name,
-        version=campaign.to_version,
-        now=now,
-    )
+    installed = polls.get_device(tx, attempt.device_id).installed_attempt_id
+    if installed is None or installed < attempt.id:
+        inventory.set_installed(
+            tx,
+            attempt.device_id,
+            attempt_id=attempt.id,
+            kind=campaign.kind,
+            name=campaign.package_name,
+            version=campaign.to_version,
+            now=now,
+        )
+    # Else it is late news of an action that a newer one has followed: it counts for its campaign,
+    # but is not what the device runs.
     attempts.release_device(tx, attempt)
     happening = Happening(upgrade=upgrade, event=UpgradeEvent.SUCCEED, reason=Reason.SUCCESS)
     apply_events(tx, campaign, [happening], settings.limits, now)

@@ -4,8 +4,8 @@
 nothing, and safe to run again, because PostgreSQL may ask for that. Nothing below the edges is
 async, so a test calls the function with a ``tx`` of its own.
 
-- ``transact`` changes. On SQLite one writer thread runs them, many to a commit (each under its own
-  savepoint, so that one failure undoes one function). It returns when the commit is on disk.
+- ``transact`` changes. On SQLite one writer thread runs them, many to a commit, and one
+  that fails undoes only itself: the others of its batch are run again. It returns when the commit is on disk.
 - ``read`` is for point reads. On SQLite it runs in the caller's thread: 6 us against 35 us.
 - ``report`` is for reads that may take long. It runs in a small pool of read-only threads, in one
   snapshot.

@@ -5,7 +5,8 @@ campaign costs a second one (``find_work``).
 """
 
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import date, datetime, tzinfo
+from functools import lru_cache
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -101,6 +102,12 @@ def get_device(tx: Tx, device_id: DeviceId, *, lock: bool = False) -> Device:
     return _device(row)
 
 
+def lock_device(tx: Tx, device_id: DeviceId) -> None:
+    """Let nobody else change the device, or offer it anything, before this transaction is over."""
+    if lock := for_update(tx):
+        tx.one(f"select 1 from device where id = ?{lock}", (device_id,))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenUpgrade:
     """The device's place in an unfinished campaign, with the campaign's rules."""
@@ -146,15 +153,28 @@ _RULES = """c.status, c.start_date, c.end_date, c.download_after_date, c.downloa
 
 
 def _rules(row: Row) -> Rules:
-    from_iso = datetime.fromisoformat
+    return _read_rules(*row[:7])
+
+
+@lru_cache(maxsize=1024)  # a hundred thousand devices ask for those of one campaign
+def _read_rules(
+    status: str,
+    start_date: str,
+    end_date: str,
+    download_after: str | None,
+    download_windows: str,
+    install_after: str | None,
+    install_windows: str,
+) -> Rules:
+    from_iso = date.fromisoformat
     return Rules(
-        status=CampaignStatus(row[0]),
-        start_date=from_iso(row[1]).date(),
-        end_date=from_iso(row[2]).date(),
-        download_after=None if row[3] is None else from_iso(row[3]).date(),
-        download_windows=decode_windows(row[4]),
-        install_after=None if row[5] is None else from_iso(row[5]).date(),
-        install_windows=decode_windows(row[6]),
+        status=CampaignStatus(status),
+        start_date=from_iso(start_date),
+        end_date=from_iso(end_date),
+        download_after=None if download_after is None else from_iso(download_after),
+        download_windows=decode_windows(download_windows),
+        install_after=None if install_after is None else from_iso(install_after),
+        install_windows=decode_windows(install_windows),
     )
 
 

@@ -185,5 +185,8 @@ def _artifact(artifact: Artifact) -> dict[str, Any]:
     }
 
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"))  # ``json.dumps`` would make one for each answer
+
+
 def _encode(document: object) -> bytes:
-    return json.dumps(document, separators=(",", ":")).encode()
+    return _ENCODER.encode(document).encode()
