@@ -4,10 +4,11 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+import structlog
 
 from overair.clock import ManualClock
 from overair.core.attempt import AttemptEvent, AttemptState
@@ -18,7 +19,7 @@ from overair.engine import assign
 from overair.engine.advance import Advance, expire, step
 from overair.engine.outcome import DeviceEvent, Taken, record
 from overair.engine.schedule import stop_campaign
-from overair.store import Database, Tx, billing, campaigns, open_database, tally, upgrades
+from overair.store import Database, Tx, billing, campaigns, figures, open_database, tally, upgrades
 from overair.store.database import Dialect, Hint, Row
 from tests.engine.world import MONDAY, SETTINGS, World, assert_verified, settings
 from tests.waiting import until
@@ -351,6 +352,78 @@ async def test_the_loop_works_when_it_is_hinted(verified: Database) -> None:
     finally:
         loop.cancel()
         await asyncio.gather(loop, return_exceptions=True)
+
+
+class TickingClock(ManualClock):
+    """A clock on which a second passes at every look."""
+
+    def now(self) -> datetime:
+        self.advance(timedelta(seconds=1))
+        return super().now()
+
+
+async def test_a_turn_ends_before_its_lease(verified: Database) -> None:
+    """An engine that cannot finish in half of its lease claims anew, and is not taken over."""
+    small = settings(sweep_devices=1, lease_s=10)
+
+    def prepare(tx: Tx) -> CampaignId:
+        w = World(tx, settings=small)
+        w.add_devices(*range(8))
+        return w.schedule(range(8))
+
+    campaign = await verified.transact(prepare)
+    engine = Advance(verified, TickingClock(MONDAY), small, "engine")
+    turns = 1
+    while await engine.turn():
+        turns += 1
+    assert turns > 2
+    assert await verified.read(tally.counts, campaign) == {U.ACCEPTED: 8}
+
+
+async def test_a_database_that_is_away_is_waited_for(
+    sqlite_database: Database, clock: ManualClock
+) -> None:
+    """The loop says so and tries again."""
+    await sqlite_database.close()
+    eager = settings(engine_interval_s=0.01)
+    with structlog.testing.capture_logs() as logs:
+        loop = asyncio.create_task(Advance(sqlite_database, clock, eager, "engine").run())
+
+        async def tried_again() -> bool:
+            return len(logs) >= 2
+
+        await until(tried_again, "two tries")
+        loop.cancel()
+        await asyncio.gather(loop, return_exceptions=True)
+    assert {entry["event"] for entry in logs} == {"the engine cannot work"}
+
+
+async def test_figures_for_the_operator(verified: Database) -> None:
+    """Devices and actions by state, and for how long the engine has not come to its work."""
+
+    def prepare(tx: Tx) -> World:
+        w = World(tx)
+        w.add_devices(*range(4))
+        w.stop(w.campaign([3]))
+        w.campaign(range(3))
+        w.begin(0)
+        w.succeed(1)
+        return w
+
+    w = await verified.transact(prepare)
+    devices = await verified.read(figures.devices_by_state)
+    assert {state: count for state, count in devices.items() if count} == {
+        U.ACCEPTED: 1,
+        U.PENDING: 1,
+        U.SUCCEEDED: 1,
+    }
+    actions = await verified.read(figures.attempts_by_state)
+    assert {state: count for state, count in actions.items() if count} == {A.RETRIEVED: 1}
+    assert await verified.read(figures.engine_lag_ms, w.now) == 0
+    late = w.now + timedelta(seconds=90)
+    assert await verified.read(figures.engine_lag_ms, late) == 30_000
+    assert await verified.read(figures.callbacks_queued) == 0
+    assert await verified.read(figures.is_reachable)
 
 
 # A large campaign --------------------------------------------------------------------------------

@@ -11,9 +11,10 @@ from overair.core.ids import AttemptId, CampaignId
 from overair.core.plan import Link
 from overair.core.upgrade import Reason, UpgradeState
 from overair.engine import advance, assign
+from overair.engine.catalog import put_software
 from overair.engine.outcome import Taken
 from overair.store import campaigns, devices
-from tests.engine.world import World, hours, imei, refused, settings, story
+from tests.engine.world import World, hours, imei, refused, settings, software, story
 
 S = CampaignStatus
 U = UpgradeState
@@ -386,6 +387,22 @@ def test_a_late_success_leaves_a_newer_campaign_alone(w: World) -> None:
     assert w.device(RETRIEVED).open_attempt_id == newer
     assert w.report(RETRIEVED, E.SUCCEED) is Taken.TAKEN
     assert w.outcome(RETRIEVED, second) == (U.SUCCEEDED, R.SUCCESS)
+
+
+@story
+def test_late_news_does_not_turn_a_version_back(w: World) -> None:
+    """A success that is reported after a newer one counts, but is not what the device runs."""
+    put_software(w.tx, software(name="newer", to_version="03"), w.now)
+    first, made = campaign_at_every_point(w)
+    w.wait_until(w.get(first).rules.ends_at)
+    w.campaign([RETRIEVED], package_name="newer", to_version="03")
+    newer = w.succeed(RETRIEVED)
+    assert w.report(RETRIEVED, E.SUCCEED, made[RETRIEVED]) is Taken.TAKEN
+    assert w.outcome(RETRIEVED, first) == (U.SUCCEEDED, R.SUCCESS)
+    record = devices.by_imei(w.tx, imei(RETRIEVED))
+    assert record is not None
+    assert record.version == "03"
+    assert w.device(RETRIEVED).installed_attempt_id == newer
 
 
 @story

@@ -32,7 +32,14 @@ from overair.engine.schedule import begin_at
 from overair.engine.upgrades import Happening, apply_events
 from overair.store import attempts, campaigns, polls, subscriptions, tally, upgrades
 from overair.store.campaigns import Campaign, DeviceListChange
-from overair.store.database import Database, StoreError, Tx
+from overair.store.database import (
+    Database,
+    StoreBusyError,
+    StoreError,
+    StoreFullError,
+    StoreUnavailableError,
+    Tx,
+)
 from overair.store.upgrades import Upgrade
 
 COMPLETION_CHECK = timedelta(seconds=60)  # finds an end that two reports at once both missed
@@ -348,10 +355,11 @@ class Advance:
         now = self._clock.now()
         try:
             return await self._db.transact(step, campaign_id, self._owner, self._settings, now)
-        except StoreError:
+        except (StoreBusyError, StoreFullError, StoreUnavailableError):
             raise
         except Exception:
-            # One campaign that trips over a bug of ours must not stand in the way of all others.
+            # One campaign that trips over a bug of ours, or whose rows the database refuses, must
+            # not stand in the way of all others.
             log.exception("a campaign cannot be carried on", campaign=campaign_id)
             await self._db.transact(campaigns.set_due, campaign_id, now + FAULT_PAUSE)
             return False
