@@ -23,10 +23,12 @@ class Topic:
 
 
 def _command() -> str:
-    """How to call this program from the same directory."""
-    if shutil.which("overair") is not None:
+    """How to call this program from here: the one beside the running interpreter."""
+    program = Path(sys.executable).with_name("overair")
+    found = shutil.which("overair")
+    if found is not None and Path(found).resolve() == program.resolve():
         return "overair"
-    return os.path.relpath(sys.argv[0])
+    return os.path.relpath(program) if program.is_relative_to(Path.cwd()) else str(program)
 
 
 def topics(

@@ -1,0 +1,153 @@
+"""``overair demo`` as a process: what it shows is so, what it advises works, and it ends cleanly."""
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.installation import OVERAIR, free_port
+from tests.waiting import wait_for
+
+pytestmark = pytest.mark.slow
+
+DEVICES = 40
+LIMIT_S = 120.0
+
+
+@contextmanager
+def _demo(directory: Path, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
+    with (directory / "out.txt").open("w") as out:
+        process = subprocess.Popen(
+            [*OVERAIR, "demo", "--devices", str(DEVICES), *arguments],
+            cwd=directory,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def _run(command: list[str], directory: Path) -> str:
+    done = subprocess.run(
+        command, cwd=directory, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, (command, done.stdout, done.stderr)
+    return done.stdout
+
+
+def _shell(line: str, directory: Path) -> str:
+    return _run(["sh", "-c", line], directory)
+
+
+def test_its_advice_works(tmp_path: Path) -> None:
+    """It tells the truth, stays up, every line that it advises does something, and Ctrl-C ends it."""
+    address = f"127.0.0.1:{free_port()}"
+    with _demo(tmp_path, "--no-exit", "--http", address) as demo:
+
+        def text() -> str:
+            assert demo.poll() is None, (tmp_path / "out.txt").read_text()
+            return (tmp_path / "out.txt").read_text()
+
+        wait_for(lambda: "Ctrl-C ends it." in text(), "the demo to stay up", LIMIT_S)
+        said = text()
+        assert "verify: all" in said
+        assert "tell the same" in said
+        assert "only" not in said, "devices and reports do not agree"
+        calls = re.findall(r"^curl .*$", said, re.MULTILINE)
+        assert len(calls) >= 6
+        answers = [json.loads(_shell(line, tmp_path)) for line in calls]
+        assert all("errorCode" not in answer for answer in answers), answers
+        mine = next(a["id"] for a in answers if isinstance(a, dict) and a.get("id"))
+        own = re.findall(
+            r"^\S*overair (explain|device show|callbacks|verify|campaign list) (.*)$",
+            said,
+            re.MULTILINE,
+        )
+        assert len(own) == 5
+        for name, rest in own:
+            assert _run([*OVERAIR, *name.split(), *rest.split()], tmp_path)
+        seen = _run(
+            [*OVERAIR, "campaign", "watch", "--data", "overair-demo", mine, "--json"], tmp_path
+        )
+        assert json.loads(seen.splitlines()[-1])["status"] == "ended"
+        shown = _run([sys.executable, "overair-demo/sdk.py"], tmp_path)
+        assert len(re.findall(r"\d+ of \d+ updated", shown)) == 5
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(timeout=30) == 0
+
+
+def test_its_outcome_can_be_read_by_programs(tmp_path: Path) -> None:
+    """With ``--json`` and nobody at the terminal it ends after the report, which is right."""
+    address = f"127.0.0.1:{free_port()}"
+    done = subprocess.run(
+        [*OVERAIR, "demo", "--json", "--devices", str(DEVICES), "--http", address],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    outcome = json.loads(done.stdout)
+    assert outcome["right"] is True
+    assert len(outcome["campaigns"]) == 4
+    assert sum(outcome["versions"].values()) == DEVICES
+    assert outcome["callbacks"]["received"] > DEVICES
+    again = [*OVERAIR, "verify", "--data", "overair-demo", "--json"]
+    assert json.loads(_run(again, tmp_path))["findings"] == []
+
+
+def test_it_can_be_interrupted(tmp_path: Path) -> None:
+    """Ctrl-C in the middle of the story ends it at once, and nothing goes on listening."""
+    port = free_port()
+    with _demo(tmp_path, "--http", f"127.0.0.1:{port}") as demo:
+        said = tmp_path / "out.txt"
+        wait_for(lambda: "CampaignScheduled" in said.read_text(), "a campaign to run", LIMIT_S)
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(timeout=30) == 130
+        assert "Traceback" not in said.read_text()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", port))
+
+
+def test_it_says_what_is_in_its_way(tmp_path: Path) -> None:
+    """A port in use, or a directory that is somebody's, is a sentence and status 2."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        said = _refused(tmp_path, "--http", f"127.0.0.1:{taken.getsockname()[1]}")
+        assert "cannot listen" in said
+        assert "--http" in said
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    assert "was not made by a demo" in _refused(tmp_path, "--data", "mine")
+    assert (tmp_path / "mine" / "letter.txt").is_file()
+
+
+def _refused(directory: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        [*OVERAIR, "demo", *arguments],
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
