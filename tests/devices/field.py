@@ -446,6 +446,14 @@ class Field:
         await self.carry_on()
         return made
 
+    async def campaign_of(
+        self, count: int, facts: Mapping[str, Any] | None = None, *, first: int = 1, **asked: Any
+    ) -> CampaignId:
+        """New devices, and a campaign over them."""
+        numbers = range(first, first + count)
+        await self.add(*numbers, **(facts or {}))
+        return await self.campaign(*numbers, **asked)
+
     async def file_campaign(self, *numbers: int, content: bytes = b"a=1\n") -> CampaignId:
         """A campaign with a configuration file."""
         bytes_ = await store(self.server, content)
@@ -558,6 +566,7 @@ def with_settings(data: Path, database_url: str = "", **changes: Any) -> Setting
     """The defaults with changes; those of limits go by their names too."""
     plain = Settings(data=str(data), database=database_url, engine=False)
     names = plain.limits.__struct_fields__
+    changes = {"pilot_devices": 1000} | changes
     limits = {name: value for name, value in changes.items() if name in names}
     others = {name: value for name, value in changes.items() if name not in names}
     return msgspec.structs.replace(

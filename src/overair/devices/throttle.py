@@ -5,6 +5,7 @@ once, over time ``rate`` a second. The counts are dropped with their window, so 
 by who was there in one window.
 """
 
+import math
 from functools import lru_cache
 from typing import Generic, TypeVar
 
@@ -33,7 +34,7 @@ class Throttle(Generic[Key]):
         self._counts[key] = count
         if count <= self._burst:
             return 0
-        return int(self._began + self._window_s - monotonic_s) + 1
+        return max(1, math.ceil(self._began + self._window_s - monotonic_s))
 
 
 @lru_cache(maxsize=65536)
