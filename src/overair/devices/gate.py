@@ -24,6 +24,7 @@ from overair.protocols.ddi.values import DdiError
 from overair.proxy import PROXIED, networks, within
 from overair.store import polls
 from overair.store.database import Database, to_ms
+from overair.store.lookup import DeviceLookup
 from overair.store.polls import Device, Tenant
 
 TENANTS_FOR_S = 1.0
@@ -50,6 +51,7 @@ class Gate:
         self, db: Database, clock: Clock, settings: Settings, seen: SeenBuffer, key: bytes
     ) -> None:
         self._db = db
+        self._devices = DeviceLookup(db)
         self._clock = clock
         self._wall = SystemClock()
         self._settings = settings
@@ -104,7 +106,7 @@ class Gate:
         tenant = await self.tenant(route.tenant)
         # Looked up whatever the credentials are: an unknown tenant or device takes as long to refuse.
         account_id = NOBODY if tenant is None else tenant.account_id
-        device = await self._db.read(polls.find_device, account_id, route.controller_id)
+        device = await self._devices.find(account_id, route.controller_id)
         authorization = request.header(b"authorization")
         if authorization is None:
             gateway = False

@@ -4,6 +4,7 @@ An idle poll is one point read (``find_device``). Only a device that has an acti
 campaign costs a second one (``find_work``).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
 from functools import lru_cache
@@ -93,6 +94,18 @@ def find_device(tx: Tx, account_id: AccountId, controller_id: str) -> Device | N
     """The account's device that calls itself so."""
     row = tx.one(_DEVICE_OF_ACCOUNT, (account_id, controller_id))
     return None if row is None else _device(row)
+
+
+def find_devices(
+    tx: Tx, keys: Sequence[tuple[AccountId, str]]
+) -> dict[tuple[AccountId, str], Device]:
+    """Several at once, by account and name (PostgreSQL only: ``store/lookup.py``)."""
+    rows = tx.all(
+        f"{_DEVICE} join unnest(cast(? as bigint[]), cast(? as text[])) asked (account, name)"
+        " on account_id = account and controller_id = name",
+        ([account_id for account_id, _ in keys], [name for _, name in keys]),
+    )
+    return {(device.account_id, device.controller_id): device for device in map(_device, rows)}
 
 
 def get_device(tx: Tx, device_id: DeviceId, *, lock: bool = False) -> Device:
