@@ -34,8 +34,7 @@ from tests.sdk.world import (
 ACCEPTED = ("Accepted", "Device cleared all checks so it can be added to the scheduled list.")
 IN_CAMPAIGN = (
     "DeviceRejected",
-    "Device scheduled for firmware upgrade previously, needs to be completed before another"
-    " upgrade is scheduled.",
+    "Device scheduled for firmware upgrade previously, needs to be completed before another upgrade is scheduled.",
 )
 WAITING = ("UpgradePending", "")
 OFFERED = ("UpgradePending", "RovaClientDidNotReportStatus")

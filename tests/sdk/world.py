@@ -200,19 +200,26 @@ class Device:
     account: str
     number: int
 
-    def ask(self, method: str, target: str = "", body: Any = None) -> tuple[int, bytes]:
+    def ask(
+        self,
+        method: str,
+        target: str = "",
+        body: Any = None,
+        *,
+        raw: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[int, bytes]:
         """A request below its own address, or to an address that it was given."""
         if target.startswith("http"):
             parts = urlsplit(target)
             target = parts.path + (f"?{parts.query}" if parts.query else "")
         else:
             target = f"/{self.account}/controller/v1/{imei(self.number)}{target}"
-        headers = {"Authorization": f"TargetToken {token(self.number)}"}
-        sent = b""
+        sent = {"Authorization": f"TargetToken {token(self.number)}", **(headers or {})}
         if body is not None:
-            headers["Content-Type"] = "application/json"
-            sent = json.dumps(body).encode()
-        return ask(self.base, method, target, sent, headers)
+            sent["Content-Type"] = "application/json"
+            raw = json.dumps(body).encode()
+        return ask(self.base, method, target, raw, sent)
 
     def poll(self) -> dict[str, str]:
         """Check in: the links that it is shown."""
