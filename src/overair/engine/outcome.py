@@ -69,10 +69,11 @@ def _take(tx: Tx, attempt: Attempt, event: DeviceEvent, settings: Settings, now:
     if event.event is AttemptEvent.DOWNLOAD and attempt.state is AttemptState.CANCELLING:
         # Should the device go on, what follows is about the installation.
         attempts.set_downloaded(tx, attempt.id, now)
-    _keep(tx, attempt, event, settings, now, final=state != IGNORE)
-    if state == IGNORE:
-        return Taken.TAKEN
-    _move(tx, attempt, AttemptState(state), event.event, settings, now)
+    kept = _keep(tx, attempt, event, settings, now, final=state != IGNORE)
+    if state != IGNORE:
+        _move(tx, attempt, AttemptState(state), event.event, settings, now, messages=kept)
+    elif kept:
+        attempts.count_message(tx, attempt.id)
     return Taken.TAKEN
 
 
@@ -96,14 +97,16 @@ def _keep(
     now: datetime,
     *,
     final: bool,
-) -> None:
-    """Keep the device's words, up to a limit that only an ending may pass."""
+) -> int:
+    """Keep the device's words, up to a limit that only an ending may pass; how many were kept."""
     if event.message is None:
-        return
-    if attempt.feedback_count < settings.limits.feedback_per_attempt or final:
-        attempts.add_message(tx, attempt.id, event.message)
-        if event.logged:
-            devicelog.note_details(tx, event.device_id, event.message.details, settings.limits, now)
+        return 0
+    if attempt.feedback_count >= settings.limits.feedback_per_attempt and not final:
+        return 0
+    attempts.add_message(tx, attempt.id, event.message)
+    if event.logged:
+        devicelog.note_details(tx, event.device_id, event.message.details, settings.limits, now)
+    return 1
 
 
 def _move(
@@ -113,6 +116,8 @@ def _move(
     event: AttemptEvent,
     settings: Settings,
     now: datetime,
+    *,
+    messages: int,
 ) -> None:
     campaign = campaigns.by_id(tx, attempt.campaign_id)
     attempts.move(
@@ -122,6 +127,7 @@ def _move(
         now,
         due_at=_due(attempt, state, campaign, settings),
         cancel_refused=event is AttemptEvent.CANCEL_REFUSE,
+        messages=messages,
     )
     upgrade = upgrades.by_id(tx, attempt.upgrade_id, lock=True)
     if state is AttemptState.FINISHED:

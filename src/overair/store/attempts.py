@@ -140,16 +140,22 @@ def move(
     *,
     due_at: datetime | None = None,
     cancel_refused: bool = False,
+    messages: int = 0,
 ) -> None:
-    """Move an attempt on; it must still be where the caller saw it. ``due_at`` replaces its own."""
+    """Move an attempt on; it must still be where the caller saw it. ``due_at`` replaces its own.
+
+    ``messages``: how many were added with the move; they are counted here.
+    """
     column = _TIMES.get(state)
     stamp = f", {column} = coalesce({column}, ?)" if column else ""
     refused = ", cancel_refused_at = ?" if cancel_refused else ""
     changed = tx.execute(
-        f"update attempt set state = ?, due_at = ?{stamp}{refused} where id = ? and state = ?",
+        "update attempt set state = ?, due_at = ?, feedback_count = feedback_count + ?"
+        f"{stamp}{refused} where id = ? and state = ?",
         (
             state,
             opt_ms(due_at),
+            messages,
             *([to_ms(now)] if column else []),
             *([to_ms(now)] if cancel_refused else []),
             attempt.id,
@@ -207,8 +213,11 @@ class Message:
     details: tuple[str, ...]
 
 
+_DETAILS = json.JSONEncoder(ensure_ascii=False)
+
+
 def add_message(tx: Tx, attempt_id: AttemptId, message: Message) -> None:
-    """Keep what a device said."""
+    """Keep what a device said; the caller counts it (``move``, ``count_message``)."""
     tx.execute(
         "insert into feedback (attempt_id, at, execution, finished, code, details)"
         " values (?, ?, ?, ?, ?, ?)",
@@ -218,9 +227,13 @@ def add_message(tx: Tx, attempt_id: AttemptId, message: Message) -> None:
             message.execution,
             message.finished,
             message.code,
-            json.dumps(message.details, ensure_ascii=False),
+            _DETAILS.encode(message.details),
         ),
     )
+
+
+def count_message(tx: Tx, attempt_id: AttemptId) -> None:
+    """A message was added to an attempt that stays where it is."""
     tx.execute("update attempt set feedback_count = feedback_count + 1 where id = ?", (attempt_id,))
 
 

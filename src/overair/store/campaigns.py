@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Any
 
 from overair.core.campaign import CampaignStatus
@@ -104,6 +105,7 @@ def _date(text: str | None) -> date | None:
     return None if text is None else date.fromisoformat(text)
 
 
+@lru_cache(maxsize=256)  # every report of a hundred thousand devices asks for the same one
 def _campaign(row: Row) -> Campaign:
     return Campaign(
         id=CampaignId(row[0]),

@@ -158,7 +158,7 @@ class PostgresDatabase:
             raise StoreUnavailableError("the database is closed")
         future: asyncio.Future[T] = self._loop.create_future()
         jobs.put(_Job(fn, future))
-        return await asyncio.shield(future)
+        return await future
 
     async def transact(
         self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs

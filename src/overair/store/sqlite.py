@@ -176,8 +176,8 @@ class SqliteDatabase:
             raise StoreUnavailableError("the database is closed")
         future: asyncio.Future[T] = loop.create_future()
         self._jobs.put(_Job(lambda tx: fn(tx, *args, **kwargs), future))
-        # A caller that goes away does not undo what the writer is about to commit.
-        return await asyncio.shield(future)
+        # A caller that goes away cancels the future, and not what the writer is about to commit.
+        return await future
 
     async def read(
         self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
