@@ -199,16 +199,8 @@ class Device:
                 break
             yield from self._sleep(self._interval_s)
         self._note(f"{execution}/{finished} {detail}")
-        self._journal.reports.append(
-            Report(
-                resource=resource,
-                action_id=action_id,
-                execution=execution,
-                finished=finished,
-                detail=detail,
-                status=reply.status,
-            )
-        )
+        told = Report(resource, action_id, execution, finished, detail, reply.status)
+        self._journal.reports.append(told)
         return reply.status
 
     def _ask(self, method: str, url: str, body: bytes | None = None) -> Part[Reply]:

@@ -8,6 +8,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
+from typing import NamedTuple
 
 _REMEMBERED = 1000
 _LINES = 50
@@ -105,8 +106,7 @@ class Closing:
     status: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class Report(NamedTuple):
     """A report of any kind, and the status it was answered with at last.
 
     A 410 to a closing report says that an earlier sending of it was taken, whose answer was lost.

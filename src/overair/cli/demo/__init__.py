@@ -2,8 +2,8 @@
 
 ``command`` is the command; ``world`` writes the installation's files (settings, fleet file, images);
 ``story`` is what the operator does, through the public v2 API only (``client``); ``pace`` lets the
-demo's clock run; ``ledger`` holds the reports against what the devices say of themselves; ``picture``
-and ``advice`` are what is printed.
+demo's clock run; ``ledger`` holds the reports against what the devices say of themselves;
+``picture``, ``outcome`` and ``advice`` are what is printed.
 
 The demo's days are the ones before today: its clock starts in the past and arrives at the present
 with the end of the story. So what is left behind is an ordinary installation, for which every other

@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -26,10 +26,11 @@ from overair import app
 from overair.cli.demo import advice
 from overair.cli.demo import listener as callbacks
 from overair.cli.demo.client import Login, Operator
-from overair.cli.demo.ledger import SUCCESS, versions
+from overair.cli.demo.ledger import versions
 from overair.cli.demo.listener import Listener
+from overair.cli.demo.outcome import Outcome, as_json, callback_disputes, print_outcome
 from overair.cli.demo.pace import Pace
-from overair.cli.demo.picture import picture, report
+from overair.cli.demo.picture import picture
 from overair.cli.demo.story import Chapter, Story, first_day
 from overair.cli.demo.world import (
     ACCOUNT,
@@ -68,31 +69,6 @@ DELIVERY_S: Final = 15.0
 # Once the clock is the wall's, nobody has the patience for four check-ins a day.
 PRESENT_S: Final = 10.0
 PRESENT: Final = Behaviour(install_s=(2.0, 6.0), reboot_s=(1.0, 3.0))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What the story came to."""
-
-    chapters: list[Chapter]
-    findings: list[checks.Finding]
-    checked: int
-    callbacks: int
-    undelivered: int
-    callback_disputes: list[str]
-    versions: dict[str, int]
-    elapsed_s: float
-    first_updated_s: float | None
-
-    @property
-    def is_right(self) -> bool:
-        """Whether everybody tells the same."""
-        return not (
-            self.findings
-            or self.undelivered
-            or self.callback_disputes
-            or any(chapter.ledger.disputes for chapter in self.chapters)
-        )
 
 
 def demo(
@@ -343,7 +319,7 @@ class Demo:
             checked=len(results),
             callbacks=listener.received,
             undelivered=waiting,
-            callback_disputes=_callback_disputes(chapters, listener),
+            callback_disputes=callback_disputes(chapters, listener),
             versions=dict(sorted(versions(story.truths().values()).items())),
             elapsed_s=time.monotonic() - self._began,
             first_updated_s=self._first_updated_s,
@@ -361,42 +337,9 @@ class Demo:
 
     def _print(self, outcome: Outcome) -> None:
         if self._as_json:
-            print_json(_as_json(outcome))
-            return
-        console = self._console
-        for chapter in outcome.chapters:
-            console.print()
-            console.print(report(chapter))
-            for dispute in chapter.ledger.disputes:
-                console.print(f"  [red]{dispute}[/red]")
-        run = ", ".join(f"{count} run {version}" for version, count in outcome.versions.items())
-        updated = sum(chapter.view.succeeded for chapter in outcome.chapters)
-        console.print(
-            f"\nOf {len(self._world.devices)} devices {run}; {updated} were updated and said so.",
-            highlight=False,
-        )
-        self._print_verdict(outcome)
-
-    def _print_verdict(self, outcome: Outcome) -> None:
-        console = self._console
-        for dispute in outcome.callback_disputes:
-            console.print(f"[red]{dispute}[/red]")
-        if outcome.undelivered:
-            console.print(f"[red]{outcome.undelivered} callbacks were not delivered.[/red]")
-        elif not outcome.callback_disputes:
-            console.print(
-                f"[green]{outcome.callbacks} callbacks were delivered, and tell the same.[/green]"
-            )
-        for finding in outcome.findings:
-            console.print(f"[red]verify: {finding.check}: not so: {finding.says}[/red]")
-        if not outcome.findings:
-            console.print(f"[green]verify: all {outcome.checked} checks hold.[/green]")
-        first = (
-            f"; the first device was updated after {outcome.first_updated_s:.1f} s"
-            if (outcome.first_updated_s is not None)
-            else ""
-        )
-        console.print(f"It took {outcome.elapsed_s:.0f} s{first}.", highlight=False)
+            print_json(as_json(outcome))
+        else:
+            print_outcome(self._console, outcome)
 
     def _advise(self, operator: Operator, chapters: list[Chapter]) -> None:
         console = self._console
@@ -417,57 +360,3 @@ async def _undelivered(server: app.Server) -> int:
             return 0
         await asyncio.sleep(DRAW_S)
     return await server.db.report(outbox_depth)
-
-
-def _callback_disputes(chapters: list[Chapter], listener: Listener) -> list[str]:
-    """Where the last callback about a device is not what the report says."""
-    disputes = []
-    for chapter in chapters:
-        view = chapter.view
-        told = listener.devices.get(view.id, {})
-        disputes += [
-            f"callback: {view.name}: {imei} was last told as {told.get(imei)}, not {standing}"
-            for imei, standing in view.report.items()
-            if told.get(imei) != standing
-        ]
-        if listener.statuses.get(view.id, [])[-1:] != [view.status]:
-            disputes.append(f"callback: {view.name}: told {listener.statuses.get(view.id)}")
-    return disputes
-
-
-def _as_json(outcome: Outcome) -> dict[str, Any]:
-    return {
-        "right": outcome.is_right,
-        "elapsedS": round(outcome.elapsed_s, 1),
-        "firstUpdatedS": outcome.first_updated_s and round(outcome.first_updated_s, 1),
-        "campaigns": [
-            {
-                "id": chapter.view.id,
-                "name": chapter.view.name,
-                "status": chapter.view.status,
-                "devices": chapter.ledger.total,
-                "succeeded": chapter.view.counts[SUCCESS],
-                "report": [
-                    {
-                        "status": line.standing.status,
-                        "resultReason": line.standing.reason,
-                        "devices": line.devices,
-                        "agree": line.agree,
-                    }
-                    for line in chapter.ledger.lines
-                ],
-                "disputes": list(chapter.ledger.disputes),
-            }
-            for chapter in outcome.chapters
-        ],
-        "versions": outcome.versions,
-        "callbacks": {
-            "received": outcome.callbacks,
-            "undelivered": outcome.undelivered,
-            "disputes": outcome.callback_disputes,
-        },
-        "verify": {
-            "checks": outcome.checked,
-            "findings": [{"check": f.check, "says": f.says} for f in outcome.findings],
-        },
-    }

@@ -67,17 +67,15 @@ def _campaigns(views: list[View]) -> Table:
 def _bar(view: View) -> Text:
     counts = view.counts
     total = max(1, counts.total())
+    # Nobody is rounded away; the widest part gives what that takes.
+    widths = {s: max(1, counts[s] * BAR // total) for s, _, _ in STATUSES if counts[s]}
+    if widths:
+        widest = max(widths, key=lambda status: widths[status])
+        widths[widest] += BAR - sum(widths.values())
     bar = Text("[")
-    left = BAR
-    present = [(status, colour, letter) for status, colour, letter in STATUSES if counts[status]]
-    for status, colour, letter in present:
-        # Nobody is rounded away; the widest part gives what that takes.
-        width = min(left, max(1, counts[status] * BAR // total))
-        bar.append(letter * width, style=colour)
-        left -= width
-    if present:
-        bar.append(present[0][2] * left, style=present[0][1])
-    return bar.append("]")
+    for status, colour, letter in STATUSES:
+        bar.append(letter * widths.get(status, 0), style=colour)
+    return bar.append(" " * (0 if widths else BAR) + "]")
 
 
 def _fleets(fleets: list[tuple[str, FleetSnapshot]]) -> Table:
