@@ -96,14 +96,15 @@ class Sdk:
         """The same user on another account."""
         return replace(self, account=account)
 
-    def _method(self, name: str) -> Callable[..., Any]:
+    def call(self, name: str, *args: Any, **more: Any) -> Any:
+        """The client's own answer, or its own exception."""
         controller = getattr(self.connection.client, OPERATIONS[name].controller)
-        return functools.partial(getattr(controller, name), self.account)
+        with sdk.deprecated_calls():
+            return getattr(controller, name)(self.account, *args, **more)
 
     def ok(self, name: str, *args: Any, **more: Any) -> Any:
         """What a call that succeeds answers, as JSON; the client's model of it is right too."""
-        with sdk.deprecated_calls():
-            answer = self._method(name)(*args, **more)
+        answer = self.call(name, *args, **more)
         assert answer.status_code == 200
         assert answer.headers["Content-Type"] == "application/json"
         raw = json.loads(answer.text)
@@ -115,8 +116,8 @@ class Sdk:
 
     def refused(self, name: str, *args: Any, **more: Any) -> Refusal:
         """What the client's own exception says of a call that is refused."""
-        with sdk.deprecated_calls(), pytest.raises(FotaV2ResultException) as caught:
-            self._method(name)(*args, **more)
+        with pytest.raises(FotaV2ResultException) as caught:
+            self.call(name, *args, **more)
         error: Any = caught.value
         assert error.response_code == 400
         body = json.loads(error.response.text)
