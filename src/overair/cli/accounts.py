@@ -3,10 +3,9 @@
 from typing import Any
 
 from cyclopts import App
-from rich.console import Console
-from rich.table import Table
 
 from overair.cli.options import DEFAULT, Common, Installation, print_json, with_installation
+from overair.cli.screen import Screen, columns
 from overair.store import devices, fleet, subscriptions
 from overair.store.database import Tx
 
@@ -45,7 +44,7 @@ def list_accounts(common: Common = DEFAULT) -> int:
     if common.as_json:
         print_json(found)
         return 0
-    table = Table("account", "alias", "active", "devices", "licences", "subscription")
+    table = columns("account", "alias", "active", "devices", "licences", "subscription")
     for each in found:
         has_pool = each["licenseCount"] is not None
         table.add_row(
@@ -56,5 +55,5 @@ def list_accounts(common: Common = DEFAULT) -> int:
             f"{each['licenseUsedCount']} of {each['licenseCount']}" if has_pool else "",
             each["purchaseType"] or "none",
         )
-    Console().print(table if found else "There are no accounts: `overair import FILE` makes them.")
+    Screen().print(table if found else "There are no accounts: `overair import FILE` makes them.")
     return 0

@@ -7,10 +7,9 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
-from rich.console import Console
-from rich.table import Table
 
 from overair.cli.options import DEFAULT, Common, Installation, print_json, with_installation
+from overair.cli.screen import Screen
 from overair.store import callback_log
 from overair.store.callback_log import Delivery
 
@@ -68,24 +67,18 @@ def callbacks(
     if common.as_json:
         print_json({"waiting": waiting, "deliveries": [_as_json(line) for line in found]})
         return 0
-    console = Console()
-    table = Table(
-        "no.", "at", "message", "account", "version", "stream", "answer", "ms", "message is"
-    )
+    # No table: a campaign's id that is cut to fit a column cannot be given to --campaign.
+    screen = Screen()
     for line in found:
-        table.add_row(
-            str(line.id),
-            f"{line.at:%Y-%m-%d %H:%M:%S}",
-            str(line.message_id),
-            line.account_name,
-            f"v{line.api_version}",
-            line.stream,
-            " ".join(str(part) for part in (line.status, line.error) if part),
-            str(line.duration_ms),
-            _standing(line),
+        answer = " ".join(str(part) for part in (line.status, line.error) if part)
+        screen.print(
+            f"{line.id}  {line.at:%Y-%m-%d %H:%M:%S}  {answer} after {line.duration_ms} ms;"
+            f" message {line.message_id} is {_standing(line)}"
         )
-    console.print(table if found else "No callback was tried.")
-    console.print(f"{waiting} messages wait.")
+        screen.print(f"    {line.account_name} v{line.api_version} {line.stream}")
+    if not found:
+        screen.print("No callback was tried.")
+    screen.print("1 message waits." if waiting == 1 else f"{waiting} messages wait.")
     return 0
 
 

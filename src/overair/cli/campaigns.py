@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from overair.cli import CommandError
 from overair.cli.options import DEFAULT, Common, Installation, opened, print_json, with_installation
+from overair.cli.screen import Screen, plain
 from overair.core.campaign import FINAL
 from overair.core.ids import CampaignId
 from overair.core.upgrade import UpgradeState
@@ -82,18 +82,12 @@ def list_campaigns(common: Common = DEFAULT) -> int:
     if common.as_json:
         print_json([_as_json(*each) for each in found])
         return 0
-    table = Table("campaign", "account", "name", "status", "package", "dates", "devices")
+    # No table: an id that is cut to fit a column cannot be given to `show`.
+    screen = Screen()
     for campaign, counts in found:
-        table.add_row(
-            campaign.uuid,
-            campaign.account_name,
-            campaign.name,
-            campaign.status.value,
-            f"{campaign.package_name} → {campaign.to_version}",
-            f"{campaign.start_date}…{campaign.end_date}",
-            ", ".join(f"{count} {state.value}" for state, count in sorted(counts.items())),
-        )
-    Console().print(table if found else "There are no campaigns.")
+        screen.print(Group(*_heading(campaign), Text(f"  {_counted(counts)}")))
+    if not found:
+        screen.print("There are no campaigns.")
     return 0
 
 
@@ -113,7 +107,7 @@ def show(
     if common.as_json:
         print_json(_as_json(*found))
     else:
-        Console().print(picture(*found))
+        Screen().print(picture(*found))
     return 0
 
 
@@ -128,7 +122,7 @@ def watch(
 
 
 async def _watch(campaign_id: str, common: Common) -> None:
-    live = None if common.as_json else Live(console=Console(), refresh_per_second=4)
+    live = None if common.as_json else Live(console=Screen(), refresh_per_second=4)
     last: dict[str, Any] | None = None
     async with opened(common.settings()) as installation:
         with live or contextlib.nullcontext():
@@ -157,17 +151,26 @@ def _unknown(campaign_id: str) -> CommandError:
 def picture(campaign: Campaign, counts: Counts) -> Group:
     """A campaign as a person would rather see it: a bar, and the counts behind it."""
     total = sum(counts.values())
-    title = Text(f"{campaign.name or campaign.package_name}  {campaign.uuid}", style="bold")
-    about = Text(
-        f"{campaign.account_name}  {campaign.package_name} {campaign.from_version}"
-        f" → {campaign.to_version}  {campaign.start_date} to {campaign.end_date}"
-        f"  {campaign.status.value}"
-    )
     bar = Text("[")
     for state, colour, letter in STATES:
         bar.append(letter * _share(counts.get(state, 0), total), style=colour)
     bar.append("]")
-    return Group(title, about, bar, *_legend(counts, total))
+    return Group(*_heading(campaign), bar, *_legend(counts, total))
+
+
+def _heading(campaign: Campaign) -> tuple[Text, Text]:
+    """Which campaign it is, what it brings and when."""
+    versions = f"{campaign.from_version} → {campaign.to_version}".removeprefix(" ")
+    title = f"{campaign.uuid}  {campaign.status.value:<10}  {campaign.name}"
+    about = (
+        f"  {campaign.account_name}  {campaign.package_name} {versions}"
+        f"  {campaign.start_date} to {campaign.end_date}"
+    )
+    return Text(plain(title.rstrip()), style="bold"), Text(plain(about))
+
+
+def _counted(counts: Counts) -> str:
+    return ", ".join(f"{counts[state]} {state.value}" for state, *_ in STATES if counts.get(state))
 
 
 def _share(count: int, total: int) -> int:
@@ -179,4 +182,4 @@ def _legend(counts: Counts, total: int) -> Iterator[Text]:
     for state, colour, letter in STATES:
         if count := counts.get(state, 0):
             yield Text(f"  {letter} {count:>8} {state.value}", style=colour)
-    yield Text(f"    {total:>8} devices")
+    yield Text(f"    {total:>8} in all")

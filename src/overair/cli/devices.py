@@ -4,11 +4,11 @@ import hmac
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
-from rich.console import Console
 from rich.table import Table
 
 from overair.cli import CommandError
 from overair.cli.options import DEFAULT, Common, Installation, print_json, with_installation
+from overair.cli.screen import Screen
 from overair.core.credentials import device_token, fingerprint
 from overair.engine.fleet_devices import GRAIN_BYTES, make_token
 from overair.ids import new_token
@@ -17,7 +17,7 @@ from overair.store import attempts, devices, fleet, inventory
 from overair.store.database import Tx
 from overair.store.fleet import Known
 
-app = App(name="device", help="Look at single devices.")
+app = App(name="device", help="Look at single devices, and at their tokens.")
 
 ATTEMPTS_SHOWN = 10
 
@@ -122,7 +122,6 @@ def show(
 
 
 def _print(found: dict[str, Any]) -> None:
-    console = Console()
     table = Table(show_header=False, box=None)
     for name, value in found.items():
         if name == "tokenSet" or isinstance(value, list | dict):
@@ -134,7 +133,7 @@ def _print(found: dict[str, Any]) -> None:
         table.add_row(f"{item['kind']} {item['name']}", item["version"])
     for action in found["actions"]:
         table.add_row(f"action {action['id']}", f"try {action['number']}: {action['state']}")
-    console.print(table, markup=False)
+    Screen().print(table)
 
 
 def _said(name: str, value: Any, found: dict[str, Any]) -> str:

@@ -5,12 +5,11 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from cyclopts import App, Parameter
-from rich.console import Console
-from rich.table import Table
 
 from overair.cli import CommandError
 from overair.cli.artifact_files import artifact_storage, take_in
 from overair.cli.options import DEFAULT, Common, Installation, print_json, with_installation
+from overair.cli.screen import Screen, columns
 from overair.engine.catalog import Saved
 from overair.engine.fleet import Prepared, check_document, put_package
 from overair.engine.fleet_export import every_software
@@ -34,17 +33,23 @@ def add(
         str | None, Parameter(name="--from", help="Version that devices must run.")
     ] = None,
     to: Annotated[str | None, Parameter(help="Version that they run afterwards.")] = None,
-    protocol: Literal["HTTP", "LWM2M", "OMADM"] | None = None,
+    protocol: Annotated[
+        Literal["HTTP", "LWM2M", "OMADM"] | None,
+        Parameter(help="How its devices are reached; default HTTP."),
+    ] = None,
     launch_date: Annotated[
         str | None, Parameter(help="Since when it can be had; default today.")
     ] = None,
-    release_note: str | None = None,
+    release_note: Annotated[str | None, Parameter(help="What is new in it.")] = None,
     part: Annotated[
         str | None, Parameter(help="What HTTP devices are told to replace; default os.")
     ] = None,
     account: Annotated[
         list[str] | None,
-        Parameter(help="Only for this account; repeat for more. Default: all with such a device."),
+        Parameter(
+            negative="",
+            help="Only for this account; repeat for more. Default: all with such a device.",
+        ),
     ] = None,
 ) -> int:
     """Add a package, or change the one of that name. The same again changes nothing."""
@@ -139,17 +144,16 @@ def list_packages(common: Common = DEFAULT) -> int:
     if common.as_json:
         print_json(found)
         return 0
-    table = Table("package", "protocol", "make", "model", "versions", "file", "bytes", "for")
+    table = columns("package", "protocol", "devices", "versions", "file", "bytes", "for")
     for each in found:
         table.add_row(
             each["name"],
             each["protocol"],
-            each["make"],
-            each["model"],
+            f"{each['make']} {each['model']}",
             f"{each['from']} → {each['to']}",
             each["fileName"] or "none yet",
             "" if each["sizeBytes"] is None else f"{each['sizeBytes']:,}",
             "all" if each["accounts"] is None else ", ".join(each["accounts"]),
         )
-    Console().print(table if found else "There is no software: `overair package add` adds some.")
+    Screen().print(table if found else "There is no software: `overair package add` adds some.")
     return 0

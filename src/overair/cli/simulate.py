@@ -8,19 +8,17 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
 from overair.cli import CommandError
 from overair.cli.options import print_json
+from overair.cli.screen import Screen
 from overair.clock import FastClock
 from overair.sim.fleet import FleetOptions, FleetReport, run_fleet
 from overair.sim.profile import Behaviour
 from overair.sim.roster import RosterError, SimDevice, generate_roster, read_roster
 from overair.sim.tally import FleetSnapshot
-
-Rate = Annotated[float, Parameter(help="Share of attempts, 0 to 1.")]
 
 
 def simulate(
@@ -45,18 +43,40 @@ def simulate(
     start_over: Annotated[float, Parameter(help="Seconds over which the devices start.")] = 5.0,
     connections: Annotated[int, Parameter(help="Connections at once.")] = 64,
     seed: Annotated[int, Parameter(help="The same seed gives the same fates.")] = 0,
-    download_failure: Rate = 0.0,
-    corruption: Rate = 0.0,
-    install_failure: Rate = 0.0,
-    fallback: Rate = 0.0,
-    silence: Rate = 0.0,
-    forgetfulness: Rate = 0.0,
-    cut: Rate = 0.0,
-    cancel_refusal: Rate = 0.0,
+    download_failure: Annotated[
+        float, Parameter(help="Share of attempts whose download breaks off for good.")
+    ] = 0.0,
+    corruption: Annotated[
+        float, Parameter(help="Share of attempts whose download arrives damaged.")
+    ] = 0.0,
+    install_failure: Annotated[
+        float, Parameter(help="Share of attempts whose installation fails.")
+    ] = 0.0,
+    fallback: Annotated[
+        float,
+        Parameter(
+            help="Share of attempts after which the device starts with the old version again."
+        ),
+    ] = 0.0,
+    silence: Annotated[
+        float, Parameter(help="Share of attempts that are installed and never reported.")
+    ] = 0.0,
+    forgetfulness: Annotated[
+        float,
+        Parameter(
+            help="Share of attempts that the device forgets at its restart and begins again."
+        ),
+    ] = 0.0,
+    cut: Annotated[
+        float, Parameter(help="Share of downloads that are cut once, and resumed.")
+    ] = 0.0,
+    cancel_refusal: Annotated[
+        float, Parameter(help="Share of cancellations that the device refuses.")
+    ] = 0.0,
     slow: Annotated[float, Parameter(help="Share of devices behind a slow link.")] = 0.0,
     slow_bytes_per_s: Annotated[float, Parameter(help="How slow that is.")] = 64_000.0,
     ca_file: Annotated[Path | None, Parameter(help="Authorities to trust, in PEM.")] = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    as_json: Annotated[bool, Parameter(name="--json", negative="", help="Answer in JSON.")] = False,
 ) -> int:
     """Run simulated HTTP devices, with failures, slow links and reboots."""
     try:
@@ -112,7 +132,7 @@ async def _run(options: FleetOptions, clock: FastClock, as_json: bool) -> FleetR
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
     if as_json:
         return await run_fleet(options, clock, stop=stop)
-    with Live(console=Console(), refresh_per_second=4) as live:
+    with Live(console=Screen(), refresh_per_second=4) as live:
         return await run_fleet(options, clock, lambda seen: live.update(picture(seen)), stop=stop)
 
 

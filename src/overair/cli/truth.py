@@ -1,13 +1,16 @@
 """``overair explain`` and ``overair verify``: what is true, and why it is so."""
 
+from enum import StrEnum
 from typing import Annotated, Any
 
 from cyclopts import Parameter
-from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from overair.cli import CommandError
 from overair.cli.options import DEFAULT, Common, Installation, print_json, with_installation
+from overair.cli.screen import Screen, columns
 from overair.core.plan import Wait
 from overair.engine.explain import Explanation, explain_device
 from overair.store import verify as checks
@@ -26,7 +29,7 @@ def explain(
 
     found = with_installation(settings, work)
     if found is None:
-        raise CommandError(f"there is no device {imei}; `overair account list` counts devices")
+        raise CommandError(f"there is no device {imei}; `overair export` lists all there are")
     if common.as_json:
         print_json(_as_json(found))
     else:
@@ -64,25 +67,25 @@ def _as_json(found: Explanation) -> dict[str, Any]:
 
 
 def _print(found: Explanation) -> None:
-    console = Console()
+    screen = Screen()
     seen = f"last seen {found.last_seen:%Y-%m-%d %H:%M:%S} UTC" if found.last_seen else "never seen"
     version = found.version or "an unknown version"
-    console.print(f"Device {found.imei} of {found.account_name} runs {version}, {seen}.")
+    screen.print(f"Device {found.imei} of {found.account_name} runs {version}, {seen}.")
     if found.campaign is not None and found.upgrade is not None:
         name = found.campaign.name or found.campaign.package_name
-        console.print(
-            f"Campaign {found.campaign.uuid} ({name}) is {found.campaign.status.value};"
-            f" the device is {found.upgrade.state.value}."
+        screen.print(
+            f"Campaign {found.campaign.uuid} ({name}): {_said(found.campaign.status)}."
+            f" The device in it: {_said(found.upgrade.state)}."
         )
     until = f"{found.until:%Y-%m-%d %H:%M:%S} UTC" if found.until else ""
-    console.print(f"[bold]{found.sentence}[/bold]")
+    screen.print(found.sentence, style="bold")
     if until and found.wait == Wait.CHECK_IN:
-        console.print(f"The offer stands until {until}.")
+        screen.print(f"The offer stands until {until}.")
     elif until:
-        console.print(f"That is so until {until} at the latest.")
+        screen.print(f"That is so until {until} at the latest.")
     if not found.attempts:
         return
-    table = Table("action", "try", "state", "offered", "retrieved", "downloaded", "closed")
+    table = columns("action", "try", "state", "offered", "retrieved", "downloaded", "closed")
     for attempt in found.attempts:
         times = (
             attempt.offered_at,
@@ -94,9 +97,9 @@ def _print(found: Explanation) -> None:
             str(attempt.id),
             str(attempt.number),
             attempt.state.value,
-            *(f"{at:%m-%d %H:%M:%S}" if at else "" for at in times),
+            *(f"{at:%m-%d %H:%M}" if at else "" for at in times),
         )
-    console.print(table)
+    screen.print(table)
 
 
 def verify(common: Common = DEFAULT) -> int:
@@ -123,17 +126,24 @@ def verify(common: Common = DEFAULT) -> int:
     return 1 if findings else 0
 
 
+def _said(state: StrEnum) -> str:
+    return state.value.replace("_", " ")
+
+
 def _print_results(results: list[tuple[checks.Check, checks.Finding | None]]) -> None:
-    console = Console()
+    screen = Screen()
     wrong = 0
     for check, finding in results:
-        mark = "[green]holds[/green]" if finding is None else "[red]BROKEN[/red]"
-        console.print(f"{mark:>24}  {check.name}: {check.says}", highlight=False)
+        holds = finding is None
+        line = Table.grid(padding=(0, 2))
+        mark = Text("holds", "green") if holds else Text("BROKEN", "red")
+        line.add_row(Text(" " if holds else "") + mark, f"{check.name}: {check.says}")
+        screen.print(line)
         if finding is not None:
             wrong += 1
             for row in finding.rows:
-                console.print(f"          {row}", highlight=False)
+                screen.print(Padding(str(row), (0, 0, 0, 10), expand=False))
     if wrong:
-        console.print(f"[red]{wrong} of {len(results)} checks do not hold.[/red]")
+        screen.print(f"{wrong} of {len(results)} checks do not hold.", style="red")
     else:
-        console.print(f"[green]All {len(results)} checks hold.[/green]")
+        screen.print(f"All {len(results)} checks hold.", style="green")

@@ -41,7 +41,7 @@ SENTENCES = {
     Wait.NO_TRANSPORT: "The device's protocol is not one by which devices ask for updates here.",
     Wait.OVER: "The campaign is over.",
     Wait.DONE: "The device's part in the campaign is over.",
-    Wait.CHECK_IN: "Nothing: the update is offered at the device's next check-in.",
+    Wait.CHECK_IN: "The update is offered at the device's next check-in.",
 }
 
 UNDER_WAY = {
