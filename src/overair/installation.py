@@ -21,6 +21,8 @@ def installation_key(settings: Settings) -> bytes:
         return settings.secret_key.encode()
     path = Path(settings.data) / KEY_FILE
     try:
+        if path.is_file():
+            return _checked(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         # Written whole under another name first: two processes that start at once end with one key.
         fresh = path.with_name(f"{KEY_FILE}.{secrets.token_hex(8)}")
@@ -34,11 +36,15 @@ def installation_key(settings: Settings) -> bytes:
                 os.link(fresh, path)
         finally:
             fresh.unlink()
-        key = path.read_text().strip()
+        return _checked(path)
     except OSError as error:
         raise ConfigError(
             f"{path}: {error.strerror}: give secret_key, or a data directory"
         ) from error
+
+
+def _checked(path: Path) -> bytes:
+    key = path.read_text().strip()
     if len(key) < 32:
         raise ConfigError(f"{path}: holds no key of at least 32 characters")
     return key.encode()

@@ -146,6 +146,34 @@ def test_commands_speak_to_people_and_to_programs(
     assert capsys.readouterr().out
 
 
+def test_licences_taken_away_are_counted(
+    place: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever makes the pool too small is told what it did; otherwise nothing is said of it."""
+    command = ["subscription", "set", ACCOUNT, *place]
+    assert run([*command, "--license-count", "0"]) == 0
+    assert "Licences taken away: 1." in capsys.readouterr().out
+    assert run([*command, "--license-count", "5"]) == 0
+    assert "taken away" not in capsys.readouterr().out
+
+
+def test_the_database_is_its_owners(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Listeners' passwords and devices' keys are in it: nobody else may read the files."""
+    answer(capsys, "migrate", "--data", tmp_path / "data")
+    modes = {path.name: path.stat().st_mode & 0o077 for path in (tmp_path / "data").iterdir()}
+    assert modes["overair.db"] == 0
+    assert set(modes.values()) == {0}
+
+
+def test_a_file_that_is_not_there_is_named_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The error names the file, and does not say it twice."""
+    missing = tmp_path / "missing.yaml"
+    error = refusal(capsys, 2, "import", missing, "--data", tmp_path / "data")["error"]
+    assert error == f"{missing}: No such file or directory; nothing was changed"
+
+
 # Errors ------------------------------------------------------------------------------------------
 
 

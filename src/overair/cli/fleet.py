@@ -48,7 +48,7 @@ def import_fleet(
     try:
         imported = with_installation(common.settings(), work, create=True)
     except FleetFileError as error:
-        rules = [str(problem) for problem in error.problems]
+        rules = [p.rule if p.path == str(file) else str(p) for p in error.problems]
         message = (
             f"{file}: {rules[0]}; nothing was changed"
             if len(rules) == 1

@@ -46,7 +46,7 @@ def set_subscription(
     """
     settings = common.settings()
 
-    def change(tx: Tx, installation: Installation) -> Subscription:
+    def change(tx: Tx, installation: Installation) -> tuple[Subscription, int]:
         account_id = _id(tx, account)
         present = subscriptions.get(tx, account_id, lock=True)
         kind = purchase_type or (present.purchase_type if present else None)
@@ -56,7 +56,7 @@ def set_subscription(
         if count is None:
             count = present.license_count if present else 0
         try:
-            return licenses.set_subscription(
+            changed = licenses.set_subscription(
                 tx,
                 account_id,
                 purchase_type=kind,
@@ -66,11 +66,17 @@ def set_subscription(
             )
         except LicenseTermsError as error:
             raise CommandError(f"{error}") from error
+        before = present.license_used_count if present else 0
+        return changed, before - changed.license_used_count
 
-    async def work(installation: Installation) -> Subscription:
+    async def work(installation: Installation) -> tuple[Subscription, int]:
         return await installation.db.transact(change, installation)
 
-    return _show(account, with_installation(settings, work), common)
+    found, taken = with_installation(settings, work)
+    status = _show(account, found, common)
+    if taken and not common.as_json:
+        print(f"Licences taken away: {taken}.")
+    return status
 
 
 @app.command

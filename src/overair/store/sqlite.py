@@ -10,6 +10,7 @@ connection each. Other processes (the command line) may write too; the lock is w
 
 import asyncio
 import contextlib
+import os
 import queue
 import sqlite3
 import threading
@@ -131,6 +132,7 @@ class SqliteDatabase:
         self._loop = asyncio.get_running_loop()
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._keep_private()
             self._writer = connect(str(self._path))
             await asyncio.to_thread(self._migrate, self._writer)
             self._reader = SqliteTx(connect(str(self._path), read_only=True))
@@ -141,6 +143,11 @@ class SqliteDatabase:
         self._pool = ThreadPoolExecutor(REPORT_THREADS, thread_name_prefix="overair-report")
         self._thread = threading.Thread(target=self._write, name="overair-writer", daemon=True)
         self._thread.start()
+
+    def _keep_private(self) -> None:
+        """A new file is readable for its owner only; SQLite makes its journals with the same mode."""
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
         connection.execute("begin immediate")
