@@ -27,3 +27,10 @@ def paged_world(database_url: str, tmp_path: Path) -> Iterator[World]:
     """A world whose lists have pages of three."""
     with open_world(tmp_path / "world", database_url, limits=with_limits(page_size=3)) as found:
         yield found
+
+
+@pytest.fixture(scope="module")
+def untouched_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One world for tests of requests that change nothing."""
+    with open_world(tmp_path_factory.mktemp("untouched")) as found:
+        yield found

@@ -108,9 +108,9 @@ def test_registration(world: World) -> None:
         "https://listener.example.com/\r\nX: y",
     ],
 )
-def test_wrong_urls(world_sqlite: World, url: str) -> None:
+def test_wrong_urls(untouched_world: World, url: str) -> None:
     """A listener's URL is absolute, https, and of an address that is not our own."""
-    ada = world_sqlite.ada
+    ada = untouched_world.ada
     assert ada.why("register_callback", at(url)) == "Invalid callback URL"
     assert ada.why("update_callback", at(url)) == "Invalid callback URL"
     assert ada.ok("list_registered_callbacks") == {}

@@ -134,9 +134,9 @@ def close(user: Sdk) -> None:
     user.connection.client.config.http_client.session.close()
 
 
-def test_accounts_that_cannot_be_used(world_sqlite: World) -> None:
+def test_accounts_that_cannot_be_used(untouched_world: World) -> None:
     """Every call says whether the account is malformed, somebody else's, unknown or inactive."""
-    world = world_sqlite
+    world = untouched_world
     assert set(GOOD) == set(OPERATIONS)
     not_authorised = Refusal("UNAUTHORIZED_ACCOUNT", "Not authorised for account")
     for name, arguments in GOOD.items():
@@ -150,9 +150,9 @@ def test_accounts_that_cannot_be_used(world_sqlite: World) -> None:
             assert world.ada.on(account).refused(name, *arguments(world)) == refusal, name
 
 
-def test_tokens_that_open_nothing(world_sqlite: World) -> None:
+def test_tokens_that_open_nothing(untouched_world: World) -> None:
     """Without a session every call is the typed exception; without a bearer token it is a 401."""
-    world = world_sqlite
+    world = untouched_world
     no_session = stranger(world, "00000000-0000-4000-8000-000000000000")
     no_bearer = stranger(world, world.ada.connection.session_token, "nonsense")
     for name, arguments in GOOD.items():
@@ -171,10 +171,10 @@ def test_tokens_that_open_nothing(world_sqlite: World) -> None:
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_bodies_that_are_none(world_sqlite: World, name: str) -> None:
+def test_bodies_that_are_none(untouched_world: World, name: str) -> None:
     """What is no JSON object is an input binding error; the client sends strings as they are."""
     for body in ("", "{", "[]", "7", '"text"', "null", '{"a":}', "\ufeff{}", "[" * 5000):
-        assert world_sqlite.ada.why(name, body) == "Input binding error", body
+        assert untouched_world.ada.why(name, body) == "Input binding error", body
 
 
 @pytest.mark.parametrize(
@@ -216,11 +216,11 @@ def test_bodies_that_are_none(world_sqlite: World, name: str) -> None:
     ],
 )
 def test_campaigns_that_are_refused(
-    world_sqlite: World, changes: dict[str, Any], message: str
+    untouched_world: World, changes: dict[str, Any], message: str
 ) -> None:
     """What is wrong with a request as a whole is told at once, and nothing is scheduled."""
-    ada = world_sqlite.ada
-    request = by_strings(world_sqlite, **changes)
+    ada = untouched_world.ada
+    request = by_strings(untouched_world, **changes)
     assert ada.why("schedule_sw_upgrade_http_devices", request) == message
     for status in ("CampaignRequestPending", "CampaignRequestQueued"):
         assert ada.ok("get_campaign_history_by_status", status)["campaignList"] == []

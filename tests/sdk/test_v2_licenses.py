@@ -252,9 +252,9 @@ def test_pages(paged_world: World) -> None:
         "create_list_of_licenses_to_remove",
     ],
 )
-def test_wrong_lists(world_sqlite: World, name: str) -> None:
+def test_wrong_lists(untouched_world: World, name: str) -> None:
     """A list that is missing, empty or has something else than IMEIs in it is refused as a whole."""
-    ada = world_sqlite.ada
+    ada = untouched_world.ada
     for devices, message in (
         ([], "Device list is empty"),
         (None, "Device list is empty"),
