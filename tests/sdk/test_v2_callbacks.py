@@ -9,6 +9,7 @@ from verizon.models.fota_v2_callback_registration_request import (
     FotaV2CallbackRegistrationRequest,
 )
 
+from overair.cli import run
 from tests.callbacks.listening import Listening, listening
 from tests.sdk.shapes import (
     ACCOUNT,
@@ -202,3 +203,36 @@ def test_the_shape_of_a_message(open_settings: World) -> None:
             assert set(message) == set(MESSAGE.members)
             assert bool(message["deviceList"]) is (message["type"] == "deviceStatus")
             assert message["softwareList"] == []
+
+
+def test_new_software_is_heard(open_settings: World, tmp_path: Path) -> None:
+    """Software that is added beside the running server is told to accounts that have devices for it."""
+    world = open_settings
+    image = tmp_path / "x1-04.swu"
+    image.write_bytes(IMAGE)
+    with world.portal.wrap_async_context_manager(listening()) as listener:
+        world.ada.ok("register_callback", at(listener.url))
+        where = ["--data", world.server.settings.data]
+        where += ["--database", world.server.settings.database_url]
+        told = ["--make", "Acme", "--model", "X1", "--from", "03", "--to", "04"]
+        told += ["--release-note", "even faster"]
+        assert run(["package", "add", str(image), "--name", "FOTA_4", *told, *where]) == 0
+        (received,) = wait_for(lambda: listener.received, "the message")
+        (software,) = received.body["softwareList"]
+        SOFTWARE([software], "softwareList")
+        listed = {one["softwareName"]: one for one in world.ada.ok("list_available_software")}
+        assert software == listed["FOTA_4"]
+        assert received.body == {
+            "accountName": BOTH,
+            "type": "newSoftware",
+            "campaignId": "",
+            "campaignName": "",
+            "status": "",
+            "softwareName": "",
+            "deviceList": [],
+            "softwareList": [software],
+        }
+    world.ada.ok(
+        "schedule_campaign_firmware_upgrade",
+        world.request(1, software_name="FOTA_4", software_from="03", software_to="04"),
+    )
