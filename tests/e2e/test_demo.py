@@ -1,7 +1,9 @@
 """``overair demo`` as a process: what it shows is so, what it advises works, and it ends cleanly."""
 
 import json
+import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -83,10 +85,43 @@ def test_its_advice_works(tmp_path: Path) -> None:
             [*OVERAIR, "campaign", "watch", "--data", "overair-demo", mine, "--json"], tmp_path
         )
         assert json.loads(seen.splitlines()[-1])["status"] == "ended"
+        _be_a_device(said, tmp_path)
         shown = _run([sys.executable, "overair-demo/sdk.py"], tmp_path)
         assert len(re.findall(r"\d+ of \d+ updated", shown)) == 5
         demo.send_signal(signal.SIGINT)
         assert demo.wait(timeout=30) == 0
+
+
+def _be_a_device(said: str, directory: Path) -> None:
+    """The advised swupdate starts, and checks in."""
+    if shutil.which("swupdate") is None:
+        return
+    (line,) = re.findall(r"^swupdate .*$", said, re.MULTILINE)
+    (certify,) = re.findall(r"^openssl .*$", said, re.MULTILINE)
+    imei = re.search(r" -i (\d+) ", line)
+    assert imei is not None
+    _shell(certify, directory)
+    show = [*OVERAIR, "device", "show", imei[1], "--data", "overair-demo", "--json"]
+
+    def last_seen() -> str:
+        return str(json.loads(_run(show, directory))["lastSeen"])
+
+    before = last_seen()
+    with (directory / "swupdate.txt").open("w") as out:
+        device = subprocess.Popen(
+            ["sh", "-c", f"exec {line}"],
+            cwd=directory,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "TMPDIR": str(directory)},
+            start_new_session=True,
+        )
+    try:
+        wait_for(lambda: last_seen() != before, "swupdate to check in", LIMIT_S)
+    finally:
+        os.killpg(device.pid, signal.SIGTERM)
+        device.wait(timeout=30)
 
 
 def test_its_outcome_can_be_read_by_programs(tmp_path: Path) -> None:

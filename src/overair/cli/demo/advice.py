@@ -9,7 +9,7 @@ from pathlib import Path
 
 from overair.cli.demo import world as cast
 from overair.cli.demo.client import Operator
-from overair.cli.demo.ledger import FAILED, SUCCESS
+from overair.cli.demo.ledger import INSTALL_FAILED, SUCCESS
 from overair.cli.demo.story import Chapter
 from overair.cli.demo.world import ACCOUNT, ALIAS, NEXT, TO, World
 
@@ -38,7 +38,8 @@ def topics(
     model = world.models[0]
     full = next(c for c in reversed(chapters) if c.view.model == model.name)
     updated = [imei for imei, s in sorted(full.view.report.items()) if s.status == SUCCESS]
-    failed = [imei for imei, s in sorted(full.view.report.items()) if s.status == FAILED]
+    # Not one that had no time left to install: it may do so while this is read, and is believed.
+    failed = [imei for imei, s in sorted(full.view.report.items()) if s.reason == INSTALL_FAILED]
     shown = (failed or updated)[0]
     command = _command()
     base, v2 = operator.base, f"{operator.base}/api/fota/v2"
@@ -51,9 +52,10 @@ def topics(
         f'"deviceList":[{pilots}]}}'
     )
     mine = world.mine
+    certificate = directory / "any.pem"
     return [
         Topic(
-            title="Ask the API (the bearer token is good for an hour, the session for 20 idle minutes)",
+            title="Ask the API (the token lasts an hour, the session 20 idle minutes)",
             lines=(
                 f"curl -s {auth} {v2}/reports/{ACCOUNT}/campaigns/{full.view.id}/devices",
                 f"curl -s {auth} {v2}/reports/{ACCOUNT}/devices/{shown}",
@@ -70,8 +72,7 @@ def topics(
             ),
         ),
         Topic(
-            title=f"Run a campaign of your own: {TO} to {NEXT}; the devices now check in every"
-            " ten seconds",
+            title=f"Run a campaign of your own, {TO} to {NEXT}: devices now ask every ten seconds",
             lines=(
                 f"curl -s {auth} -d '{body}' {v2}/campaigns/software/{ACCOUNT}",
                 f"{command} campaign list --data {directory}",
@@ -99,7 +100,19 @@ def topics(
                     f"curl -s -H 'Authorization: TargetToken {mine.token}'"
                     f" {base}/{ALIAS}/controller/v1/{mine.controller_id}"
                 ),
-                f"swupdate -u '-t {ALIAS} -u {base} -i {mine.controller_id} -k {mine.token} -p 5'",
+            ),
+        ),
+        Topic(
+            title="… with Debian's swupdate, which does not start without a certificate",
+            lines=(
+                (
+                    "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=any -keyout /dev/null"
+                    f" -out {certificate}"
+                ),
+                (
+                    f"swupdate -H board:1.0 -k {certificate}"
+                    f" -u '-t {ALIAS} -u {base} -i {mine.controller_id} -k {mine.token} -p 5'"
+                ),
             ),
         ),
         Topic(
