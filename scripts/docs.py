@@ -36,7 +36,9 @@ Settings are read once, at the start. Later sources win:
 3. environment variables: `{ENVIRONMENT_PREFIX}` and the name in upper case, such as
    `{ENVIRONMENT_PREFIX}POLL_INTERVAL_S=600`. Limits begin with `{ENVIRONMENT_PREFIX}LIMITS_`. Lists are separated by
    commas, tables are TOML text;
-4. flags of the command line: `--data`, `--http`, `--database`.
+4. flags of the command line, such as `--data`, `--http` or `--database`.
+
+A path that is relative begins in the working directory.
 
 A name that does not exist, or a value that does not fit, stops the start with a message that says
 which and why.

@@ -298,9 +298,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     history_months: Annotated[
         Positive, Meta(description="Months that a device's upgrade history shows.")
     ] = 6
-    v3_allow_abort: Annotated[
-        bool, Meta(description="DELETE aborts a v3 campaign that has started.")
-    ] = False
     log_level: Annotated[
         str,
         Meta(pattern="^(debug|info|warning|error)$", description="Least severity that is logged."),

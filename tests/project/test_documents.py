@@ -1,12 +1,13 @@
 """The documents are complete, current and lead somewhere; the files hold nothing of one machine."""
 
+import ast
 import re
 import runpy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.project.source import ROOT, place, text_files
+from tests.project.source import ROOT, modules, place, text_files
 
 DECISIONS = ROOT / "docs" / "decisions"
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)")
@@ -101,6 +102,19 @@ def test_every_setting_is_described() -> None:
         for setting in names:
             assert setting.description.strip().endswith("."), f"{setting.name}: no sentence"
             assert f"| `{setting.name}` |" in text
+
+
+def test_every_setting_is_read() -> None:
+    """A setting that nothing asks for would promise what it does not do."""
+    script: dict[str, Any] = runpy.run_path(str(ROOT / "scripts" / "docs.py"))
+    asked = {
+        node.attr
+        for _, tree in modules()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
+    }
+    for names in (script["settings"](), script["limits"]()):
+        assert not [setting.name for setting in names if setting.name not in asked]
 
 
 def test_no_file_names_a_registry_or_a_machine() -> None:

@@ -5,7 +5,8 @@ latest: the history needs no index by device. Rows are written in the order of t
 pages are touched once; on PostgreSQL the devices' rows are locked first, in that order too, so that
 two processes that have seen the same devices neither deadlock nor break a chain.
 
-This is the one place where the two databases get SQL of their own. A statement a row costs
+Here the two databases get SQL of their own, as elsewhere only where PostgreSQL is asked for many
+devices at once (``store/lookup.py``). A statement a row costs
 PostgreSQL ten times what arrays do; and SQLite's writer would let go of Python's lock and wait to
 have it back at every row, while the event loop is busy answering devices. So either gets all rows
 of a flush in a few values.
