@@ -45,6 +45,7 @@ from overair.store.upgrades import Upgrade
 COMPLETION_CHECK = timedelta(seconds=60)  # finds an end that two reports at once both missed
 FAULT_PAUSE = timedelta(seconds=60)  # for a campaign that we cannot carry on, because of a bug
 EXPIRY_BATCH = 200
+LEAST_PAUSE_S = 0.02  # of the wall's time between two looks, however fast the clock runs
 
 log = structlog.get_logger()
 
@@ -330,13 +331,16 @@ class Advance:
                     await asyncio.wait_for(self._wake.wait(), self._pause_s())
 
     def _pause_s(self) -> float:
-        return self._settings.engine_interval_s / max(self._settings.time_rate, 1.0)
+        fast = self._settings.engine_interval_s / max(self._settings.time_rate, 1.0)
+        return max(fast, min(LEAST_PAUSE_S, self._settings.engine_interval_s))
 
     async def turn(self) -> bool:
         """Claim what is due and carry it on as far as it goes now; whether there was anything."""
         limits = self._settings.limits
         now = self._clock.now()
-        lease = now + timedelta(seconds=self._settings.lease_s)
+        # Steps take the wall's time: where the clock runs faster, leases are as much longer.
+        held = timedelta(seconds=self._settings.lease_s * max(self._settings.time_rate, 1.0))
+        lease = now + held
         claimed = await self._db.transact(
             campaigns.claim, self._owner, now, lease, limits.claim_campaigns
         )
@@ -344,7 +348,7 @@ class Advance:
         # One step each in turn: a small campaign does not wait for a large one.
         while active:
             active = [campaign_id for campaign_id in active if await self._step(campaign_id)]
-            if self._clock.now() >= lease - timedelta(seconds=self._settings.lease_s / 2):
+            if self._clock.now() >= lease - held / 2:
                 break  # claimed again at the next turn, with a fresh lease
         if claimed:
             await self._db.transact(campaigns.release, claimed, self._owner)
