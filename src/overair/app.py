@@ -28,6 +28,7 @@ from overair.api.openapi import openapi_json
 from overair.api.published import published_routes
 from overair.api.routing import Api, Rooms
 from overair.artifacts.choice import ARTIFACTS_FOLDER, open_storage
+from overair.artifacts.errors import ArtifactError, StorageError
 from overair.artifacts.storage import ArtifactStorage
 from overair.callbacks import CallbackDelivery
 from overair.clock import Clock, FastClock, SystemClock
@@ -45,7 +46,14 @@ from overair.log import set_up_logging
 from overair.metrics import Metrics, StoreFigures
 from overair.proxy import networks, see_through
 from overair.store import figures, open_database
-from overair.store.database import Database, StoreError, Tx
+from overair.store.database import (
+    Database,
+    StoreBusyError,
+    StoreError,
+    StoreFullError,
+    StoreUnavailableError,
+    Tx,
+)
 from overair.workers import supervise
 
 log = structlog.get_logger()
@@ -181,9 +189,16 @@ async def _kept_alive(loop: Callable[[], Awaitable[None]]) -> None:
             await loop()
         except asyncio.CancelledError:
             raise
-        except Exception:
-            log.exception("a loop failed and starts again", loop=getattr(loop, "__qualname__", ""))
+        except (StoreBusyError, StoreFullError, StoreUnavailableError, StorageError) as error:
+            log.error("a loop failed and starts again", loop=_named(loop), error=str(error))
             await asyncio.sleep(1.0)
+        except Exception:
+            log.exception("a loop failed and starts again", loop=_named(loop))
+            await asyncio.sleep(1.0)
+
+
+def _named(loop: Callable[[], Awaitable[None]]) -> str:
+    return str(getattr(loop, "__qualname__", ""))
 
 
 def _storage(settings: Settings) -> ArtifactStorage:
@@ -196,6 +211,8 @@ def _storage(settings: Settings) -> ArtifactStorage:
         )
     except ValueError as error:
         raise ConfigError(f"settings: {error}") from error
+    except ArtifactError as error:
+        raise StoreUnavailableError(str(error)) from error
 
 
 @contextlib.asynccontextmanager

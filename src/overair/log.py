@@ -1,12 +1,14 @@
 """Structured logs: text for people, JSON for machines, request ids in both.
 
-Idle polls are not logged: a line costs a quarter of one.
+Idle polls are not logged: a line costs a quarter of one. Tracebacks come without the values of
+variables: among those of a request are its tokens and passwords.
 """
 
 import logging
 import sys
 
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
 
 _LEVELS = {
     "debug": logging.DEBUG,
@@ -14,6 +16,8 @@ _LEVELS = {
     "warning": logging.WARNING,
     "error": logging.ERROR,
 }
+
+_bare_traceback = ExceptionDictTransformer(show_locals=False)
 
 
 def set_up_logging(level: str, style: str) -> None:
@@ -24,10 +28,12 @@ def set_up_logging(level: str, style: str) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([structlog.processors.dict_tracebacks] if json else []),
+            *([structlog.processors.ExceptionRenderer(_bare_traceback)] if json else []),
             structlog.processors.JSONRenderer()
             if json
-            else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+            else structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            ),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

@@ -40,11 +40,17 @@ from overair.api.binding import Fields, JsonBody, path_segments
 from overair.api.errors import MethodError, NoRouteError, refuse
 from overair.api.gate import Account, Caller, Gate, Security
 from overair.api.wire import Form, Formats
+from overair.artifacts.errors import StorageError
 from overair.artifacts.storage import ArtifactStorage
 from overair.clock import Clock
 from overair.config import Settings
 from overair.core.errors import Refusal, RequestError
-from overair.store.database import Database
+from overair.store.database import (
+    Database,
+    StoreBusyError,
+    StoreFullError,
+    StoreUnavailableError,
+)
 
 B = TypeVar("B")
 Q = TypeVar("Q")
@@ -53,6 +59,9 @@ Handler = TypeVar("Handler", bound=Callable[..., Awaitable[object]])
 
 BODY_TIMEOUT_S = 60.0
 """Time for a JSON body or a form to arrive; whoever is slower holds a connection for nothing."""
+
+_STATES = (StoreFullError, StoreBusyError, StoreUnavailableError, StorageError)
+"""Failures that are the machine's and not a bug of ours."""
 
 _log = structlog.get_logger("overair.api")
 _encoder = msgspec.json.Encoder()
@@ -268,9 +277,11 @@ class Api:
             except Exception as error:  # noqa: BLE001 - the last door: nothing leaves but an answer
                 refused = refuse(error, oauth=oauth)
                 if refused.status >= 500:
-                    _log.error(
-                        "request failed", method=request.method, path=_shown(scope), exc_info=error
+                    # A full disk is told in a sentence; what nobody foresaw needs its place.
+                    told: dict[str, object] = (
+                        {"error": str(error)} if isinstance(error, _STATES) else {"exc_info": error}
                     )
+                    _log.error("request failed", method=request.method, path=_shown(scope), **told)
                 status, headers = refused.status, refused.headers
                 answer = _encoder.encode(refused.body)
         headers = [

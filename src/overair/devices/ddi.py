@@ -90,7 +90,7 @@ class Ddi:
             return
         except StoreError as error:
             _log.error("a device could not be answered", path=scope["path"], error=str(error))
-            body = encode.encode_error("ddi.unavailable", "the database cannot be reached")
+            body = encode.encode_error("ddi.unavailable", "the database is not available")
             answer = Answer(503, body, ERROR, ((b"retry-after", b"30"),))
         except Exception:  # noqa: BLE001 - the last door: nothing leaves but an answer
             _log.exception("a device could not be answered", path=scope["path"])
