@@ -7,9 +7,9 @@ import pytest
 
 from overair.config import Limits
 from overair.engine import devicelog
-from overair.engine.devicelog import NewLog
 from overair.store import Tx, seen
 from overair.store.database import to_ms
+from overair.store.devicelog import LogEntry
 from overair.store.seen import CheckIn
 from tests.api.v2_world import ABSENT, V2, Refused
 from tests.engine.stock import device_of, imei
@@ -152,7 +152,7 @@ async def test_logs(v2: V2) -> None:
         devicelog.add_entries(
             tx,
             device,
-            [NewLog(at=later, type="Wireless", text="", binary=b"\x00\xff", binary_name="a.bin")],
+            [LogEntry(at=later, type="Wireless", text="", binary=b"\x00\xff", binary_name="a.bin")],
             limits,
             later,
         )

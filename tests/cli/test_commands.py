@@ -72,6 +72,14 @@ def test_a_token_of_another_installation_is_not_shown(
     assert answer(capsys, "device", "show", NEXT, *other)["token"] is None
 
 
+def test_a_device_is_asked_again(place: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """``device refresh`` asks a device that is known, and names the way out for another."""
+    assert answer(capsys, "device", "refresh", IMEI, *place) == {"deviceId": IMEI, "asked": True}
+    assert run(["device", "refresh", IMEI, *place]) == 0
+    assert "next check-in" in capsys.readouterr().out
+    assert "overair export" in refusal(capsys, 2, "device", "refresh", "1", *place)["error"]
+
+
 # Software and subscriptions ----------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from overair.core.credentials import fingerprint
+from overair.engine import inventory
 from tests.devices.field import Field, Peer, Reply, imei, open_field
 
 JSON = {"Content-Type": "application/json"}
@@ -204,3 +205,15 @@ async def test_text_that_no_database_takes_is_mended(each_field: Field) -> None:
     peer = await each_field.new_peer(1)
     assert (await put(peer, b'{"data": {"a\\u0000": "x\\u0000\\ud800\xff"}}')).status == 200
     assert await peer.attributes() == {"a\ufffd": "x\ufffd\ufffd\ufffd"}
+
+
+async def test_attributes_are_asked_for_again_on_request(each_field: Field) -> None:
+    """A device that has said what it is is not asked, until somebody wants to know anew."""
+    peer = await each_field.new_peer(1)
+    assert (await put(peer, {"data": {"version": "01"}})).status == 200
+    assert "configData" not in await peer.links()
+    device = await peer.record()
+    await each_field.run(lambda tx: inventory.ask_again(tx, device.id))
+    assert "configData" in await peer.links()
+    assert (await put(peer, {"data": {"version": "02"}})).status == 200
+    assert "configData" not in await peer.links()

@@ -7,9 +7,9 @@ import pytest
 from overair.config import Limits, Settings
 from overair.core.errors import Refusal, RequestError
 from overair.engine import devicelog
-from overair.engine.devicelog import NewLog
 from overair.store import Database, Tx
 from overair.store import devicelog as store
+from overair.store.devicelog import LogEntry
 from tests.engine.stock import NOW, SETTINGS, add_account, add_devices, imei
 
 WEEK = timedelta(days=7)
@@ -89,7 +89,7 @@ async def test_entries_are_bounded_and_read_newest_first(database: Database) -> 
         one, two = add_devices(tx, account, [1, 2])
         devicelog.note_details(tx, one, ["a", "b"], limits, NOW)
         devicelog.note_event(tx, two, "attributes", limits, NOW)
-        blob = NewLog(at=NOW, type="Event", text="", binary=b"\x00\xff?%", binary_name="log.bin")
+        blob = LogEntry(at=NOW, type="Event", text="", binary=b"\x00\xff?%", binary_name="log.bin")
         devicelog.add_entries(tx, one, [blob], limits, NOW)
         found = store.entries(tx, one, NOW, limit=10, limit_bytes=1000)
         assert [entry.text for entry in found] == ["", "b", "a"]
@@ -118,7 +118,7 @@ async def test_one_answer_holds_only_so_many_bytes(database: Database) -> None:
         devicelog.add_entries(
             tx,
             device,
-            [NewLog(at=NOW, type="Event", text="", binary=bytes(600)) for _ in range(5)],
+            [LogEntry(at=NOW, type="Event", text="", binary=bytes(600)) for _ in range(5)],
             SETTINGS.limits,
             NOW,
         )

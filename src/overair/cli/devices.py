@@ -1,4 +1,4 @@
-"""``overair device show``: everything that is known of one device, and its token."""
+"""``overair device show|refresh``: what is known of one device, its token, and asking it anew."""
 
 import hmac
 from typing import Annotated, Any
@@ -10,6 +10,7 @@ from overair.cli import CommandError
 from overair.cli.options import DEFAULT, Common, Installation, print_json, with_installation
 from overair.cli.screen import Screen
 from overair.core.credentials import device_token, fingerprint
+from overair.engine import inventory as engine
 from overair.engine.fleet_devices import GRAIN_BYTES, make_token
 from overair.ids import new_token
 from overair.installation import installation_key
@@ -118,6 +119,26 @@ def show(
         print_json(found)
     else:
         _print(found)
+    return 0
+
+
+@app.command
+def refresh(
+    imei: Annotated[str, Parameter(help="The device's IMEI.")], common: Common = DEFAULT
+) -> int:
+    """Ask an HTTP device what it is, and what it runs, at its next check-in."""
+
+    def ask(tx: Tx) -> None:
+        engine.ask_again(tx, _known(tx, imei).id)
+
+    async def work(installation: Installation) -> None:
+        await installation.db.transact(ask)
+
+    with_installation(common.settings(), work)
+    if common.as_json:
+        print_json({"deviceId": imei, "asked": True})
+    else:
+        print(f"Device {imei} is asked at its next check-in.")
     return 0
 
 

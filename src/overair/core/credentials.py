@@ -20,7 +20,6 @@ from string import ascii_letters, digits
 from typing import Final
 
 SALT_BYTES = 16
-NONCE_BYTES = 24
 DEVICE_TOKEN_CHARS = 32
 _HASH_BYTES = 32
 _BASE62 = digits + ascii_letters

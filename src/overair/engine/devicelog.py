@@ -18,8 +18,6 @@ from overair.store import devices
 from overair.store.database import Tx
 from overair.store.devicelog import LogEntry, Logging
 
-NewLog = LogEntry
-
 # Log types that the server itself gives (``http-ddi.md`` 8).
 SOFTWARE_UPDATE: Final = "SoftwareUpdate"
 EVENT: Final = "Event"

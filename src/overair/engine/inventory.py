@@ -27,6 +27,11 @@ class TooManyAttributesError(Exception):
     """The device would have more attributes than are kept for one."""
 
 
+def ask_again(tx: Tx, device_id: DeviceId) -> None:
+    """Ask the device what it is, and what it runs, at its next check-in (``http-ddi.md`` 5.1)."""
+    inventory.want_attributes(tx, device_id)
+
+
 def record_attributes(
     tx: Tx,
     device_id: DeviceId,
