@@ -13,9 +13,8 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import structlog
 import uvloop
@@ -54,6 +53,7 @@ from overair.store.database import (
     StoreUnavailableError,
     Tx,
 )
+from overair.store.occupied import sole_server
 from overair.workers import supervise
 
 log = structlog.get_logger()
@@ -216,8 +216,15 @@ def _storage(settings: Settings) -> ArtifactStorage:
 
 
 @contextlib.asynccontextmanager
-async def listening(server: Server) -> Any:
-    """``server`` on its address, for as long as the context lasts."""
+async def listening(server: Server) -> AsyncIterator[Server]:
+    """``server`` on its address, for as long as the context lasts. Raises ConfigError, StoreError."""
+    with sole_server(server.settings.database_url):
+        async with _answering(server):
+            yield server
+
+
+@contextlib.asynccontextmanager
+async def _answering(server: Server) -> AsyncIterator[None]:
     settings = server.settings
     host, port = settings.listen
     await server.start()
@@ -238,7 +245,7 @@ async def listening(server: Server) -> Any:
     task = asyncio.create_task(granian.serve())
     try:
         await _until_listening(task, host, port)
-        yield server
+        yield
     finally:
         granian.stop()  # type: ignore[no-untyped-call]  # granian's own signature has no types
         await task
