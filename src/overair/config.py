@@ -6,6 +6,7 @@ limit". ``docs/configuration.md`` is made from the descriptions below.
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -310,7 +311,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         float,
         Meta(
             gt=0,
-            description="How many times faster than the wall's clock campaign time runs (for demos).",
+            description="How many times faster than the wall's clock campaign time runs (for demos). At each start it begins at the wall's time; commands beside the server stay on the wall's clock.",
         ),
     ] = 1.0
     limits: Annotated[Limits, Meta(description="See the second table.")] = Limits()
@@ -348,12 +349,14 @@ def load_settings(
             raise ConfigError(f"{chosen}: cannot be read: {error}") from error
         except tomllib.TOMLDecodeError as error:
             raise ConfigError(f"{chosen}: not TOML: {error}") from error
-    _merge_environment(values, os.environ if environment is None else environment)
-    values.update({name: value for name, value in (flags or {}).items() if value is not None})
+    environment = os.environ if environment is None else environment
+    _merge_environment(values, environment)
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
+    values.update(given)
     try:
         settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"settings: {error}") from error
+        raise ConfigError(_explained(str(error), chosen, environment, given)) from error
     _check(settings)
     return settings
 
@@ -374,6 +377,25 @@ def _merge_environment(values: dict[str, Any], environment: Mapping[str, str]) -
             values[name] = _from_text(name, text)
         else:
             raise ConfigError(f"{key}: there is no such setting (docs/configuration.md lists them)")
+
+
+def _explained(
+    problem: str, file: Path, environment: Mapping[str, str], flags: Mapping[str, Any]
+) -> str:
+    """The decoder's sentence, led by where the value was given."""
+    if unknown := re.search(r"unknown field `(.*?)`(?: - at `\$\.(.*)`)?$", problem):
+        name = ".".join(part for part in (unknown[2], unknown[1]) if part)
+        return f"{file}: {name}: there is no such setting (docs/configuration.md lists them)"
+    rule, _, path = problem.partition(" - at `$.")
+    name = path.rstrip("`").partition("[")[0]
+    variable = ENVIRONMENT_PREFIX + name.replace(".", "_").upper()
+    if name in flags:
+        place = f"--{name.replace('_', '-')}"
+    elif variable in environment:
+        place = variable
+    else:
+        place = f"{file}: {name}"
+    return f"{place}: {rule}"
 
 
 def _from_text(name: str, text: str) -> Any:
@@ -402,6 +424,10 @@ def _check(settings: Settings) -> None:
         raise ConfigError("settings: secret_key needs at least 32 characters")
     if settings.workers > 1 and settings.database_url.startswith("sqlite"):
         raise ConfigError('settings: workers above 1 need PostgreSQL (database = "postgresql://…")')
+    if settings.workers > 1 and settings.time_rate != 1.0:
+        raise ConfigError(
+            "settings: time_rate needs one process: each would have a time of its own"
+        )
     if settings.public_url and not settings.public_url.startswith(("http://", "https://")):
         raise ConfigError("settings: public_url begins with http:// or https://")
     for name in ("trusted_proxies", "blocked_addresses"):
