@@ -355,6 +355,27 @@ async def test_guessing_is_slowed_down(world: World) -> None:
     gate.close()
 
 
+async def test_many_workers_may_log_in_at_once(world: World) -> None:
+    """Right secrets in parallel are all let in; of wrong ones no more are looked at than else."""
+    gate = Gate(db=world.db, clock=world.clock, settings=Settings(), cost=FAST)
+    stored = hash_secret(PASSWORD, b"p" * 16, FAST)
+
+    async def attempt(secret: str) -> str:
+        try:
+            await gate.check("a", "ada", secret, stored)
+        except RequestError as error:
+            return error.code.rpartition(".")[2]
+        return "right"
+
+    assert await asyncio.gather(*(attempt(PASSWORD) for _ in range(40))) == ["right"] * 40
+    answers = await asyncio.gather(*(attempt("wrong") for _ in range(40)))
+    assert answers.count("InvalidCredentials") == ThrottleLimits().per_pair
+    assert answers.count("Throttled") == 40 - ThrottleLimits().per_pair
+    crowd = await asyncio.gather(*(attempt(PASSWORD) for _ in range(90)))
+    assert set(crowd) == {"Throttled"}
+    gate.close()
+
+
 async def test_throttled_answers_have_their_shape(http: Http, world: World) -> None:
     """A throttled login and a throttled token request are refusals with a Retry-After."""
     headers = await bearer(http)

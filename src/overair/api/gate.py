@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
 from functools import partial
+from weakref import WeakValueDictionary
 
 from overair import ids
 from overair.api.errors import BearerError
@@ -36,6 +37,8 @@ SESSION_HEADER = "vz-m2m-token"
 HASHING_THREADS = 2
 # Attempts that wait for a thread; more than a client's patience holds are turned away.
 HASHING_QUEUE = 100
+# Of one address with one name: as many at once as there are threads, and so many more may wait.
+PAIR_QUEUE = HASHING_QUEUE // 2
 
 
 class Security(Enum):
@@ -65,6 +68,14 @@ class Account:
     name: str
 
 
+class _Pair:
+    """One address with one name: those of its attempts that are looked at, and those that wait."""
+
+    def __init__(self) -> None:
+        self.turn = asyncio.Semaphore(HASHING_THREADS)
+        self.present = 0
+
+
 class Gate:
     """Admits calls, and checks secrets."""
 
@@ -87,7 +98,8 @@ class Gate:
         self._db = db
         self._cost = cost or Cost()
         self._threads = ThreadPoolExecutor(HASHING_THREADS, thread_name_prefix="hashing")
-        self._hashing = 0
+        self._checking = 0
+        self._pairs: WeakValueDictionary[tuple[str, str], _Pair] = WeakValueDictionary()
         # Nobody's secret: what an unknown name is compared with, so that it takes as long.
         self._decoy = ""
 
@@ -149,10 +161,25 @@ class Gate:
 
         Raises CredentialsError, also after too many failures of that address or name.
         """
+        pair = self._pairs.setdefault((address, name), _Pair())
+        if self._checking >= HASHING_QUEUE or pair.present >= PAIR_QUEUE:
+            raise CredentialsError(Refusal.LOGIN_THROTTLED, retry_after_s=1)
+        self._checking += 1
+        pair.present += 1
+        try:
+            # Attempts in flight count as failed ones. So that a client whose workers all log in at
+            # once, with the right secret, is not taken for one that guesses, few are in flight.
+            async with pair.turn:
+                await self._compare(address, name, secret, stored)
+        finally:
+            self._checking -= 1
+            pair.present -= 1
+
+    async def _compare(self, address: str, name: str, secret: str, stored: str | None) -> None:
         now = self.clock.now()
         wait_s = self.throttle.wait_s(address, name, now)
-        if wait_s or self._hashing >= HASHING_QUEUE:
-            raise CredentialsError(Refusal.LOGIN_THROTTLED, retry_after_s=wait_s or 1)
+        if wait_s:
+            raise CredentialsError(Refusal.LOGIN_THROTTLED, retry_after_s=wait_s)
         self.throttle.attempt(address, name, now)
         if not self._decoy:
             self._decoy = await self.hash(ids.new_token())
@@ -170,8 +197,4 @@ class Gate:
         return hashed
 
     async def _in_thread(self, work: partial[str] | partial[bool]) -> str | bool:
-        self._hashing += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-        finally:
-            self._hashing -= 1
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
