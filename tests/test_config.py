@@ -91,6 +91,11 @@ def test_the_environment_has_lists_tables_and_truth(file: Path) -> None:
         ('tls_key = "k.pem"', {}, {}, "tls_certificate and tls_key go together"),
         ('secret_key = "short"', {}, {}, "at least 32 characters"),
         ("workers = 2", {}, {}, "need PostgreSQL"),
+        ("time_rate = inf", {}, {}, "time_rate: has to be from 0 to 1000000"),
+        ("callback_timeout_s = inf", {}, {}, "callback_timeout_s: has to be"),
+        ("session_idle_s = 1000000000000", {}, {}, "session_idle_s: has to be"),
+        ("log_keep_days = 10000000", {}, {}, "log_keep_days: has to be"),
+        ("callback_retry_s = [10, -1]", {}, {}, "callback_retry_s: has to be"),
         (
             'workers = 2\ntime_rate = 2.0\ndatabase = "postgresql://x/y"',
             {},

@@ -19,6 +19,8 @@ from overair.proxy import networks
 
 ENVIRONMENT_PREFIX = "OVERAIR_"
 FILE_NAME = "overair.toml"
+# By the end of a name: what lies beyond ends outside the calendar, or never.
+_MOST = {"_s": 10**9, "_days": 36_500, "_months": 1200, "_rate": 10**6}
 
 Positive = Annotated[int, Meta(gt=0)]
 NotNegative = Annotated[int, Meta(ge=0)]
@@ -412,6 +414,11 @@ def _from_text(name: str, text: str) -> Any:
 
 def _check(settings: Settings) -> None:
     """What a type cannot say."""
+    for name, value in msgspec.structs.asdict(settings).items():
+        most = next((most for end, most in _MOST.items() if name.endswith(end)), None)
+        for one in value if isinstance(value, tuple) else (value,):
+            if most is not None and not 0 <= one <= most:
+                raise ConfigError(f"settings: {name}: has to be from 0 to {most}")
     try:
         host, port = settings.listen
     except ValueError:

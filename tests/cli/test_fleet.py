@@ -1,6 +1,7 @@
 """``overair import`` and ``export`` as a person runs them, on both databases."""
 
 import json
+import os
 import signal
 import sqlite3
 import subprocess
@@ -249,3 +250,16 @@ def test_files_that_are_none(
     refusal(capsys, 2, "export", tmp_path / "out.txt", *place)
     refusal(capsys, 2, "export", "--devices-file", tmp_path / "out.txt", *place)
     refusal(capsys, 2, "export", "/proc/none/out.json", *place)
+
+
+def test_an_image_without_an_end_is_refused(
+    example: Path, place: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A pipe or a device in an image's place is refused at once, and not read for ever."""
+    image = example.parent / "images" / "x1-02.swu"
+    image.unlink()
+    os.mkfifo(image)
+    assert "is no file" in refusal(capsys, 2, "import", example, *place)["error"]
+    image.unlink()
+    image.symlink_to("/dev/zero")
+    assert "is no file" in refusal(capsys, 2, "import", example, *place)["error"]

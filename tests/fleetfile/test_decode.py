@@ -32,6 +32,8 @@ YAML = {
     ".port: has to be >= 1",
     f"devices: [{{{DEVICE}, account: b}}]": "$: line 1: the member 'account' is there twice",
     "accounts: [{name: ''}]": "$.accounts[0].name: must not be empty",
+    "accounts: [{name: a, alias: Api}]": "$.accounts[0].alias: an alias has 1 to 64 letters, digits,"
+    " dots, underscores and dashes, and is not `api`",
     "accounts: [{name: a, subscription: {purchaseType: x, licenseCount: -1}}]": "$.accounts[0]"
     ".subscription.licenseCount: has to be >= 0",
     "packages: [{name: p, from: 01}]": "$.packages[0].from: has to be a text, and is a whole number:"

@@ -1,11 +1,13 @@
 """Bytes of software on their way between files and the artifact storage."""
 
 import contextlib
+import errno
 import hashlib
 import os
+import stat
 from collections.abc import AsyncIterator
+from io import BufferedReader
 from pathlib import Path
-
 from overair.artifacts.choice import ARTIFACTS_FOLDER, open_storage
 from overair.artifacts.errors import ArtifactError
 from overair.artifacts.storage import PIECE_BYTES, Artifact, ArtifactStorage
@@ -35,10 +37,21 @@ async def artifact_storage(settings: Settings) -> AsyncIterator[ArtifactStorage]
         await storage.close()
 
 
+def regular(path: Path) -> BufferedReader:
+    """The file at ``path``, open; a device or a pipe may have no end. Raises OSError."""
+    # Opening a pipe that nobody writes to would wait for ever.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "is a directory" if stat.S_ISDIR(mode) else "is no file")
+    return os.fdopen(descriptor, "rb")
+
+
 async def take_in(storage: ArtifactStorage, path: Path) -> Artifact:
     """Put a file into the storage, a piece at a time. Raises CommandError, ArtifactError."""
     try:
-        with path.open("rb") as file:
+        with regular(path) as file:
             async with storage.receive(os.fstat(file.fileno()).st_size) as intake:
                 while piece := file.read(PIECE_BYTES):
                     await intake.write(piece)
@@ -66,7 +79,7 @@ async def write_out(storage: ArtifactStorage, sha256: str, path: Path) -> None:
 def digest(path: Path) -> str:
     """The SHA-256 of a file. Raises CommandError."""
     try:
-        with path.open("rb") as file:
+        with regular(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror}") from error

@@ -14,7 +14,7 @@ from typing import TypeVar
 from overair.artifacts.errors import ArtifactMissingError
 from overair.artifacts.storage import ArtifactStorage
 from overair.cli import CommandError
-from overair.cli.artifact_files import artifact_storage, digest, take_in
+from overair.cli.artifact_files import artifact_storage, digest, regular, take_in
 from overair.cli.options import Installation
 from overair.core.credentials import SALT_BYTES, hash_secret, verify_secret
 from overair.engine.fleet import Prepared, Tally, account_ids, check_document, put_document
@@ -138,7 +138,7 @@ async def _check_files(
         if isinstance(package.file, str):
             file = directory / package.file
             try:
-                with file.open("rb") as opened:
+                with regular(file) as opened:
                     rule = "" if opened.read(1) else f"{file} is empty"
             except OSError as error:
                 rule = f"{file}: {error.strerror}"

@@ -16,7 +16,8 @@ _PRINTABLE: Final = r"^[!-~]{1,128}\Z"
 _SHA256: Final = r"^[0-9a-f]{64}\Z"
 _SHA1: Final = r"^[0-9a-f]{40}\Z"
 _MD5: Final = r"^[0-9a-f]{32}\Z"
-_ALIAS: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z"
+# A tenant's name is the first part of its devices' addresses, and /api/ is the management API's.
+_ALIAS: Final = r"^(?![Aa][Pp][Ii]\Z)[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z"
 _CONTROLLER: Final = r"^[^/\x00-\x1f\x7f\ud800-\udfff]{1,256}\Z"
 _KEY: Final = r"^([0-9A-Fa-f]{2}){16,64}\Z"
 _GRAIN: Final = r"^[A-Za-z0-9_-]{8,64}\Z"
@@ -32,7 +33,7 @@ MEANINGS: Final = {
     _SHA256: "a SHA-256 has 64 lower-case hexadecimal digits",
     _SHA1: "a SHA-1 has 40 lower-case hexadecimal digits",
     _MD5: "an MD5 has 32 lower-case hexadecimal digits",
-    _ALIAS: "an alias has 1 to 64 letters, digits, dots, underscores and dashes",
+    _ALIAS: "an alias has 1 to 64 letters, digits, dots, underscores and dashes, and is not `api`",
     _CONTROLLER: "a controller id has 1 to 256 characters, none of them a slash",
     _KEY: "a key has 16 to 64 bytes, written as hexadecimal digits",
     _GRAIN: "is no salt that an export wrote",
