@@ -8,6 +8,7 @@ import stat
 from collections.abc import AsyncIterator
 from io import BufferedReader
 from pathlib import Path
+
 from overair.artifacts.choice import ARTIFACTS_FOLDER, open_storage
 from overair.artifacts.errors import ArtifactError
 from overair.artifacts.storage import PIECE_BYTES, Artifact, ArtifactStorage
