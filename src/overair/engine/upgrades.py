@@ -66,7 +66,8 @@ def note_moves(
     )
     _prove(tx, campaign, moves, limits, now)
     ended = [m for m in moves if m.state in FINAL and m.upgrade.state not in FINAL]
-    upgrades.free(tx, [(m.device_id, m.upgrade.id) for m in ended if m.device_id is not None])
+    if ended:
+        upgrades.free(tx, [(m.device_id, m.upgrade.id) for m in ended if m.device_id is not None])
     for move in moves:
         if move.device_id is not None and move.state is UpgradeState.SUCCEEDED:
             billing.record_upgrade_license(

@@ -24,13 +24,12 @@ def set_installed(
     wanted again, so that the device may confirm (``http-ddi.md`` 6, 8).
     """
     ms = to_ms(now)
+    runs = version if kind == "software" else None
     tx.execute(
         "update device set installed_attempt_id = ?, wants_attributes = true, upgraded_at = ?,"
-        " updated_at = ? where id = ?",
-        (attempt_id, ms, ms, device_id),
+        " updated_at = ?, version = coalesce(?, version) where id = ?",
+        (attempt_id, ms, ms, runs, device_id),
     )
-    if kind == "software":
-        tx.execute("update device set version = ? where id = ?", (version, device_id))
     tx.execute(
         "insert into device_software (device_id, name, version, kind, upgraded_at)"
         " values (?, ?, ?, ?, ?) on conflict (device_id, name) do update set"

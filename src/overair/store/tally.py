@@ -5,7 +5,6 @@ state, slot) that add up. The change rides in the transaction that moves the dev
 verify`` recounts. Slots keep concurrent writers of one campaign off the same row.
 """
 
-from collections import Counter
 from collections.abc import Iterable
 
 from overair.core.ids import CampaignId
@@ -19,12 +18,14 @@ def move(
     moves: Iterable[tuple[UpgradeState | None, UpgradeState | None]],
 ) -> None:
     """Count devices that went from one state to another; None is outside the campaign."""
-    deltas: Counter[UpgradeState] = Counter()
+    deltas: dict[UpgradeState, int] = {}
     for old, new in moves:
         if old is not None:
-            deltas[old] -= 1
+            deltas[old] = deltas.get(old, 0) - 1
         if new is not None:
-            deltas[new] += 1
+            deltas[new] = deltas.get(new, 0) + 1
+    if not deltas:
+        return
     tx.many(
         "insert into tally (campaign_id, state, slot, count) values (?, ?, ?, ?)"
         " on conflict (campaign_id, state, slot) do update set count = tally.count + excluded.count",
