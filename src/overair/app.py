@@ -19,7 +19,6 @@ from pathlib import Path
 import structlog
 import uvloop
 from granian.constants import Interfaces, SSLProtocols
-from granian.http import HTTP1Settings
 from granian.server.embed import Server as Granian
 
 from overair.api.gate import Gate as ApiGate
@@ -235,7 +234,6 @@ async def _answering(server: Server) -> AsyncIterator[None]:
         interface=Interfaces.ASGINL,
         websockets=False,
         backlog=BACKLOG,
-        http1_settings=HTTP1Settings(pipeline_flush=True),
         log_enabled=False,
         ssl_cert=Path(settings.tls_certificate) if settings.tls_certificate else None,
         ssl_key=Path(settings.tls_key) if settings.tls_key else None,

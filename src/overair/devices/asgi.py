@@ -4,13 +4,18 @@ Every answer has a Content-Length and is sent in one piece: small clients need t
 (``http-ddi.md`` 4.2). Artifacts are sent by ``artifacts/serving.py``.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+
+
+# Time for a body to arrive: whoever is slower holds a connection, and what came of it, for nothing.
+BODY_S: Final = 60.0
 
 
 class DisconnectError(Exception):
@@ -19,6 +24,10 @@ class DisconnectError(Exception):
 
 class TooLargeError(Exception):
     """The request's body is longer than allowed."""
+
+
+class SlowError(Exception):
+    """The request's body did not arrive in time."""
 
 
 class Request:
@@ -55,10 +64,17 @@ class Request:
         return self._receive
 
     async def body(self, limit: int) -> bytes:
-        """The whole body. Raises TooLargeError, DisconnectError."""
+        """The whole body. Raises TooLargeError, DisconnectError, SlowError."""
         length = self.headers.get(b"content-length", b"0")
         if length.isdigit() and int(length) > limit:
             raise TooLargeError
+        try:
+            async with asyncio.timeout(BODY_S):
+                return await self._body(limit)
+        except TimeoutError as error:
+            raise SlowError from error
+
+    async def _body(self, limit: int) -> bytes:
         pieces: list[bytes] = []
         size = 0
         while True:

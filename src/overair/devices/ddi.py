@@ -20,6 +20,7 @@ from overair.devices.asgi import (
     Request,
     Scope,
     Send,
+    SlowError,
     TooLargeError,
     respond,
 )
@@ -86,6 +87,8 @@ class Ddi:
             answer = _refusal(error)
         except TooLargeError:
             answer = _refusal(DdiError("ddi.too_large", "the body is too long", status=413))
+        except SlowError:
+            answer = _refusal(DdiError("ddi.slow", "the body did not arrive in time", status=408))
         except DisconnectError:
             return
         except StoreError as error:
