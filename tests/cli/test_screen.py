@@ -35,8 +35,11 @@ def test_what_others_named_is_neither_markup_nor_control(
     assert "styled" in capsys.readouterr().out
 
 
-def test_nothing_is_cut_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_cut_in_a_pipe(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A long line stays one line where no terminal has a width."""
+    monkeypatch.delenv("COLUMNS", raising=False)
     Screen().print("word " * 100 + "end")
     assert len(capsys.readouterr().out.splitlines()) == 1
 
