@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import resource
 import secrets
 import signal
 import socket
@@ -58,6 +59,7 @@ from overair.workers import supervise
 log = structlog.get_logger()
 
 BACKLOG = 4096  # a fleet that comes back after a power cut opens its connections all at once
+DRAIN_S = 20.0  # for what is under way at a stop; service managers kill after 90 or less
 TEXT = b"text/plain; charset=utf-8"
 JSON = b"application/json"
 
@@ -89,6 +91,7 @@ class Server:
                 storage=self.storage,
             ),
         )
+        self.artifacts = Artifacts(self.db, self.storage, settings, self.key)
         self.ddi = Ddi(
             DeviceRooms(
                 db=self.db,
@@ -96,7 +99,7 @@ class Server:
                 settings=settings,
                 gate=DeviceGate(self.db, self.clock, settings, self.seen, self.key),
                 seen=self.seen,
-                artifacts=Artifacts(self.db, self.storage, settings, self.key),
+                artifacts=self.artifacts,
                 on_poll=self.metrics.count_check_in,
             )
         )
@@ -246,7 +249,12 @@ async def _answering(server: Server) -> AsyncIterator[None]:
         yield
     finally:
         granian.stop()  # type: ignore[no-untyped-call]  # granian's own signature has no types
-        await task
+        await asyncio.wait((task,), timeout=DRAIN_S)
+        if not task.done():
+            # A device that has stopped reading would keep us for ever. It resumes at the next start.
+            log.warning("requests that do not end are cut", after_s=DRAIN_S)
+            await server.artifacts.cut()
+            task.cancel()
         await server.close()
 
 
@@ -283,10 +291,21 @@ async def _serve(settings: Settings) -> None:
 def serve(settings: Settings) -> int:
     """Serve until SIGINT or SIGTERM; the exit status. Raises ConfigError, StoreError."""
     check_free(*settings.listen)
+    _allow_connections()
     if settings.workers > 1:
         return supervise(settings, run_worker)
     uvloop.run(_serve(settings))
     return 0
+
+
+def _allow_connections() -> None:
+    """Take as many descriptors as we may have; workers inherit them.
+
+    The usual 1024 is for programs that are not servers. Without any left, the server would accept
+    nobody, and be busy with trying.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def run_worker(settings: Settings) -> None:

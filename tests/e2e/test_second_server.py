@@ -27,3 +27,15 @@ def test_a_second_server_on_one_file_is_refused(tmp_path: Path) -> None:
         third = place.serve()
         third.wait_ready()
         assert third.stop() == 0
+
+
+def test_a_server_takes_the_descriptors_it_may_have(tmp_path: Path) -> None:
+    """The soft limit on open files is raised to the hard one: each connection needs one."""
+    with installation(tmp_path) as place:
+        place.prepare(generate_roster(1, seed=1))
+        server = place.serve()
+        server.wait_ready()
+        limits = Path(f"/proc/{server.popen.pid}/limits").read_text()
+        (line,) = (line for line in limits.splitlines() if line.startswith("Max open files"))
+        assert line.split()[3] == line.split()[4]
+        assert server.stop() == 0

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from overair.app import DRAIN_S
 from overair.sim.roster import SimDevice, generate_roster
 from tests.installation import Process, campaign, installation, operating
 from tests.waiting import until
@@ -29,7 +30,7 @@ def _resident_mib(server: Process) -> int:
 
 
 async def test_a_device_that_stops_reading_holds_little(tmp_path: Path) -> None:
-    """The server keeps neither the file in memory nor the device for one that has it."""
+    """The server keeps neither the file in memory, nor the device for one that has it, nor itself up."""
     (device,) = devices = generate_roster(1, seed=3)
     with installation(tmp_path) as place:
         place.prepare(devices)
@@ -75,4 +76,10 @@ async def test_a_device_that_stops_reading_holds_little(tmp_path: Path) -> None:
             await until(begun, "the download to be noted")
             assert state() == "running"
             assert _resident_mib(server) - before < QUEUED_MIB
-        assert server.stop() == 0
+            # Nor does it keep the server from stopping, while it is still there.
+            server.popen.terminate()
+            assert server.popen.wait(DRAIN_S + 10) == 0
+        told = server.log.read_text()
+        assert "requests that do not end are cut" in told
+        assert "could not be noted" not in told
+        assert "Traceback" not in told

@@ -8,6 +8,7 @@ action, for *downloaded* is a fact of ours and not only the device's word.
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import structlog
@@ -76,6 +77,14 @@ class Artifacts:
         self._key = key
         self._wall = SystemClock()
         self._ending: dict[DeviceId, set[asyncio.Future[None]]] = {}
+        self._under_way: set[asyncio.Task[Any]] = set()
+
+    async def cut(self) -> None:
+        """End the downloads that are under way; what was sent of them is noted."""
+        for task in self._under_way:
+            task.cancel()
+        if self._under_way:
+            await asyncio.wait(set(self._under_way), timeout=SETTLE_S)
 
     async def settled(self, device_id: DeviceId) -> None:
         """Wait until downloads of which the device may have the last byte are noted.
@@ -148,6 +157,17 @@ class Artifacts:
         self, request: Request, send: Send, route: Route, caller: Caller, now: datetime
     ) -> Answer | None:
         """Send the file, or the answer that says why not."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._under_way.add(task)
+        try:
+            return await self._serve(request, send, route, caller, now)
+        finally:
+            self._under_way.discard(task)
+
+    async def _serve(
+        self, request: Request, send: Send, route: Route, caller: Caller, now: datetime
+    ) -> Answer | None:
         found = await self.allowed(route, caller, now)
         try:
             handoff = await self._storage.hand_off(found.sha256)
