@@ -248,3 +248,14 @@ def test_json_is_json(place: list[str], capsys: pytest.CaptureFixture[str]) -> N
     text = capsys.readouterr().out
     assert text.startswith("accounts:\n- name: 0000123456-00001\n")
     assert json.dumps(document).count("tokenHash") == text.count("tokenHash")
+
+
+@pytest.mark.parametrize("command", [("verify",), ("export",), ("campaign", "list"), ("migrate",)])
+def test_a_file_that_is_no_database(
+    tmp_path: Path, command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A damaged database is named, with what can be done, in one sentence."""
+    (tmp_path / "overair.db").write_bytes(b"this was a database once, and is none now. " * 40)
+    error = refusal(capsys, 3, *command, "--data", tmp_path)["error"]
+    assert error.startswith(f"{tmp_path / 'overair.db'}: ")
+    assert error.endswith("restore it from a backup")

@@ -137,7 +137,12 @@ class SqliteDatabase:
             await asyncio.to_thread(self._migrate, self._writer)
             self._reader = SqliteTx(connect(str(self._path), read_only=True))
         except sqlite3.Error as error:
-            raise translate(error) from error
+            told = translate(error)
+            if isinstance(error, sqlite3.DatabaseError) and not isinstance(
+                error, sqlite3.OperationalError
+            ):
+                told = StoreUnavailableError(f"{told}: restore it from a backup")
+            raise type(told)(f"{self._path}: {told}") from error
         except OSError as error:
             raise StoreUnavailableError(f"{self._path}: {error.strerror}") from error
         self._pool = ThreadPoolExecutor(REPORT_THREADS, thread_name_prefix="overair-report")
