@@ -10,6 +10,7 @@ as references, because an XML parser would otherwise change them.
 """
 
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from typing import NoReturn
 from xml.parsers import expat
 
@@ -36,6 +37,9 @@ def decode_xml(body: bytes, limits: SyncmlLimits = LIMITS) -> Element:
     """Read a document and return its root."""
     if len(body) > limits.body_bytes:
         raise LimitError(f"more than {limits.body_bytes} bytes")
+    # Expat would take UTF-16 all the same, by its byte order mark or by the zeros in it.
+    if 0 in body or body.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        raise MalformedError("not UTF-8")
     builder = Builder(limits)
 
     def start(name: str, attributes: dict[str, str]) -> None:

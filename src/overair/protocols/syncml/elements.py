@@ -84,9 +84,8 @@ class Builder:
         self._pieces.clear()
 
     def root(self) -> Element:
-        """Return the document."""
-        if self._root is None or self._open:
-            raise MalformedError("the document ends before its root element does")
+        """Return the document, once it is complete."""
+        assert self._root is not None, "a decoder asked for a document that has not begun"
         return self._root
 
     def _joined(self) -> str | bytes:

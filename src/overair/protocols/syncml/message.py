@@ -251,3 +251,10 @@ class Message:
 def command_name(command: Command) -> str:
     """Return the name of a command, as a Status repeats it."""
     return command.name if isinstance(command, Unsupported) else type(command).__name__
+
+
+def data_format(item_meta: Meta | None, command_meta: Meta | None) -> str | None:
+    """Return the format of an Item's data: its own, or else its command's."""
+    if item_meta is not None and item_meta.format:
+        return item_meta.format
+    return None if command_meta is None else command_meta.format

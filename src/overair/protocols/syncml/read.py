@@ -11,6 +11,7 @@ are taken exactly.
 import re
 from collections.abc import Callable, Iterable, Mapping
 
+from overair.protocols.syncml.codes import Format
 from overair.protocols.syncml.elements import Element
 from overair.protocols.syncml.message import (
     UNSUPPORTED,
@@ -34,6 +35,7 @@ from overair.protocols.syncml.message import (
     Sequence,
     Status,
     Unsupported,
+    data_format,
 )
 from overair.protocols.syncml.values import LIMITS, MalformedError, SyncmlLimits
 
@@ -295,8 +297,7 @@ def _data(value: str | bytes, meta: Meta | None, command_meta: Meta | None) -> s
     """Return data as text, unless it came opaque and is binary by its format or by its look."""
     if isinstance(value, str):
         return value
-    declared = (meta and meta.format) or (command_meta and command_meta.format)
-    if declared == "bin":
+    if data_format(meta, command_meta) == Format.BIN:
         return value
     try:
         return value.decode()

@@ -6,6 +6,7 @@ Small XML parsers in modems expect that order, so it stands here once, as code, 
 from collections.abc import Iterable, Iterator
 from typing import assert_never
 
+from overair.protocols.syncml.codes import Format
 from overair.protocols.syncml.elements import Element
 from overair.protocols.syncml.message import (
     UNSUPPORTED,
@@ -29,6 +30,7 @@ from overair.protocols.syncml.message import (
     Status,
     Unsupported,
     command_name,
+    data_format,
 )
 from overair.protocols.syncml.tokens import METINF
 from overair.protocols.syncml.values import UnencodableError
@@ -91,7 +93,9 @@ def _content(command: Command) -> Iterator[Element]:
             yield from _flag("NoResp", command.no_resp)
             yield from _cred(command.cred)
             yield from _meta(command.meta)
-            yield from _items(command.items, opaque=not isinstance(command, Copy))
+            yield from _items(
+                command.items, stored=not isinstance(command, Copy), meta=command.meta
+            )
         case Delete():
             yield from _flag("NoResp", command.no_resp)
             yield from _flag("Archive", command.archive)
@@ -130,8 +134,12 @@ def _status(status: Status) -> Iterator[Element]:
     yield from _items(status.items)
 
 
-def _items(items: Iterable[Item], *, opaque: bool = False) -> Iterator[Element]:
+def _items(
+    items: Iterable[Item], *, stored: bool = False, meta: Meta | None = None
+) -> Iterator[Element]:
     for item in items:
+        # What is to be stored goes opaque; but text that is called binary would come out as bytes.
+        opaque = stored and data_format(item.meta, meta) != Format.BIN
         data = [] if item.data is None else [Element("Data", item.data, opaque=opaque)]
         yield _node(
             "Item",
