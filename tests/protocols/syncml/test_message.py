@@ -1,14 +1,19 @@
 """Messages of real clients: what is missing, out of order, or unknown (oma-dm 4, 15, 19)."""
 
+from typing import Any
+
 import pytest
 
 from overair.protocols.syncml.codec import Form, MediaType, decode, encode, media_type
 from overair.protocols.syncml.message import (
+    Add,
     Alert,
     Atomic,
     Chal,
     Command,
+    Copy,
     Cred,
+    Delete,
     Exec,
     Get,
     Header,
@@ -269,3 +274,100 @@ def test_media_types(content_type: str, expected: MediaType | None) -> None:
     assert media_type(content_type) is expected
     if expected is not None:
         assert expected.is_wbxml is ("wbxml" in content_type.lower())
+
+
+def test_every_part_is_written_in_the_order_of_the_document_type() -> None:
+    """Each command with all its parts is written as section 4 lists them, and read back."""
+    item = Item(
+        target=Location(uri="t", name="n"),
+        source=Location(uri="s"),
+        meta=Meta(format="chr"),
+        data="d",
+        more_data=True,
+    )
+    cred = Cred(meta=Meta(type="a"), data="c")
+    meta = Meta(
+        format="f", type="t", mark="m", size=1, next_nonce="n", max_msg_size=2, max_obj_size=3
+    )
+    parts: dict[str, Any] = {
+        "cmd_id": "1",
+        "no_resp": True,
+        "cred": cred,
+        "meta": Meta(),
+        "items": (item,),
+    }
+    written = Message(
+        header=Header(
+            session_id="1",
+            msg_id=1,
+            target=Location(uri="t"),
+            source=Location(uri="s"),
+            resp_uri="r",
+            no_resp=True,
+            cred=cred,
+            meta=meta,
+        ),
+        commands=(
+            Status(
+                cmd_id="1",
+                msg_ref="1",
+                cmd_ref="1",
+                cmd="Get",
+                target_refs=("t", "t"),
+                source_refs=("s",),
+                cred=cred,
+                chal=Chal(meta=Meta()),
+                code=200,
+                items=(item,),
+            ),
+            Results(
+                cmd_id="1", cmd_ref="1", meta=Meta(), target_ref="t", source_ref="s", items=(item,)
+            ),
+            Alert(cmd_id="1", no_resp=True, cred=cred, code=1, correlator="c", items=(item,)),
+            Get(**parts, lang="l"),
+            Add(**parts),
+            Replace(**parts),
+            Copy(**parts),
+            Delete(**parts, archive=True, soft=True),
+            Exec(cmd_id="1", no_resp=True, cred=cred, meta=Meta(), correlator="c", item=item),
+            Atomic(
+                cmd_id="1",
+                no_resp=True,
+                meta=Meta(),
+                commands=(Sequence(cmd_id="1", commands=(Exec(cmd_id="1"),)),),
+            ),
+            Unsupported(cmd_id="1", no_resp=True, name="Put"),
+        ),
+        final=True,
+    )
+    body = encode(written, Form(media_type=MediaType.XML))
+    assert decode(body, MediaType.XML)[0] == written
+    plain = body.replace(b' xmlns="syncml:metinf"', b"").decode()
+    items = (
+        "<Item><Target><LocURI>t</LocURI><LocName>n</LocName></Target>"
+        "<Source><LocURI>s</LocURI></Source><Meta><Format>chr</Format></Meta>"
+        "<Data>d</Data><MoreData/></Item>"
+    )
+    creds = "<Cred><Meta><Type>a</Type></Meta><Data>c</Data></Cred>"
+    head = "<CmdID>1</CmdID><NoResp/>"
+    assert plain == (
+        '<SyncML xmlns="SYNCML:SYNCML1.2"><SyncHdr><VerDTD>1.2</VerDTD><VerProto>DM/1.2</VerProto>'
+        "<SessionID>1</SessionID><MsgID>1</MsgID><Target><LocURI>t</LocURI></Target>"
+        f"<Source><LocURI>s</LocURI></Source><RespURI>r</RespURI><NoResp/>{creds}"
+        "<Meta><Format>f</Format><Type>t</Type><Mark>m</Mark><Size>1</Size><NextNonce>n</NextNonce>"
+        "<MaxMsgSize>2</MaxMsgSize><MaxObjSize>3</MaxObjSize></Meta></SyncHdr><SyncBody>"
+        "<Status><CmdID>1</CmdID><MsgRef>1</MsgRef><CmdRef>1</CmdRef><Cmd>Get</Cmd>"
+        "<TargetRef>t</TargetRef><TargetRef>t</TargetRef><SourceRef>s</SourceRef>"
+        f"{creds}<Chal><Meta/></Chal><Data>200</Data>{items}</Status>"
+        "<Results><CmdID>1</CmdID><MsgRef>1</MsgRef><CmdRef>1</CmdRef><Meta/>"
+        f"<TargetRef>t</TargetRef><SourceRef>s</SourceRef>{items}</Results>"
+        f"<Alert>{head}{creds}<Data>1</Data><Correlator>c</Correlator>{items}</Alert>"
+        f"<Get>{head}<Lang>l</Lang>{creds}<Meta/>{items}</Get>"
+        f"<Add>{head}{creds}<Meta/>{items}</Add>"
+        f"<Replace>{head}{creds}<Meta/>{items}</Replace>"
+        f"<Copy>{head}{creds}<Meta/>{items}</Copy>"
+        f"<Delete>{head}<Archive/><SftDel/>{creds}<Meta/>{items}</Delete>"
+        f"<Exec>{head}{creds}<Meta/><Correlator>c</Correlator>{items}</Exec>"
+        f"<Atomic>{head}<Meta/><Sequence><CmdID>1</CmdID><Exec><CmdID>1</CmdID></Exec></Sequence>"
+        f"</Atomic><Put>{head}</Put><Final/></SyncBody></SyncML>"
+    )
