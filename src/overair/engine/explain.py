@@ -1,8 +1,9 @@
 """Why is this device waiting, and until when?
 
 The answer is put together from the same reads and the same pure rules as the device's own poll
-(``engine/assign.py``, ``core/plan.py``): what a person is told is what the device meets. It reads
-only.
+(``engine/assign.py``, ``core/plan.py``): what a person is told is what the device meets. One thing
+only the poll knows: a User-Agent that says of a device without a setting of its own that it can
+download ahead (``two_phase_user_agents``). It reads only.
 """
 
 from dataclasses import dataclass

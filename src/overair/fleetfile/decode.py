@@ -67,8 +67,7 @@ def _yaml(raw: bytes) -> Any:
             depth -= 1
         if depth > MAX_DEPTH:
             raise RecursionError
-    # A subclass of the safe loader, which makes nothing but plain values.
-    return yaml.load(raw, Loader=_Loader)  # noqa: S506
+    return yaml.load(raw, Loader=_Loader)  # noqa: S506 - of the safe loader: plain values only
 
 
 def load_fleet(path: Path) -> Fleet:
