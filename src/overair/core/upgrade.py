@@ -5,6 +5,9 @@ follow. Its state is what reports, counters and callbacks speak of; the reason s
 the one thing that is never too late: a device that shows the new version after the campaign ended,
 or was stopped, has succeeded (``lifecycle.md`` 4.2, ``http-ddi.md`` 6).
 
+A device over OMA-DM whose campaign is over may be QUEUED: it is free for another campaign, and until
+one takes it, it is tried on without limit (``lifecycle.md`` 3.5).
+
 Not here: single attempts (``core/attempt.py``), published words (``core/words.py``).
 """
 
@@ -19,6 +22,7 @@ class UpgradeState(StrEnum):
     REJECTED = "rejected"
     ACCEPTED = "accepted"  # passed the checks; nothing was offered yet
     PENDING = "pending"  # offered at least once, and may still succeed
+    QUEUED = "queued"  # its campaign is over, and it is tried on (lifecycle.md 3.5)
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"  # stopped before the campaign's start
@@ -35,6 +39,8 @@ class UpgradeEvent(StrEnum):
     SUCCEED = "succeed"
     EXHAUST = "exhaust"  # an attempt failed and no further one can come
     END = "end"  # the campaign ended
+    QUEUE = "queue"  # the campaign ended, and the device is to be tried on
+    SUPERSEDE = "supersede"  # another campaign has taken the device that was queued
     CANCEL = "cancel"  # the campaign was cancelled, or the device left it, before the start
     ABORT = "abort"  # the campaign was stopped after its start
 
@@ -57,15 +63,23 @@ class Reason(StrEnum):
     INTERNAL = "internal"
     # While an upgrade is under way, and how it failed.
     NO_REPORT = "no_report"
+    NOTIFIED = "notified"  # told to come; nothing was heard of it since
+    RETRY_QUEUED = "retry_queued"  # an attempt failed; the next one waits for a wake-up
+    NO_RESPONSE = "no_response"  # it did not come while its notification was alive
+    DECLINED = "declined"  # its user, or it, said no
     DOWNLOAD_FAILED = "download_failed"
     NOT_INSTALLED_YET = "not_installed_yet"
     INSTALL_FAILED = "install_failed"
+    VERSION_UNCHANGED = "version_unchanged"  # it reported success and shows the old version
+    UNEXPECTED_VERSION = "unexpected_version"  # it shows neither the old nor the new one
+    REPORT_LOST = "report_lost"  # it stands still and never said how it ended
     UNKNOWN_ERROR = "unknown_error"
     OTHER = "other"
     # Ends.
     SUCCESS = "success"
     BY_USER = "by_user"
     LICENSE_REMOVED = "license_removed"
+    SUPERSEDED = "superseded"  # another campaign took its place
 
 
 IGNORE: Final = "ignore"
@@ -82,6 +96,8 @@ TABLE: Final[dict[tuple[UpgradeState, UpgradeEvent], UpgradeState | Ignored]] = 
     (_S.REQUESTED, _E.SUCCEED): IGNORE,
     (_S.REQUESTED, _E.EXHAUST): IGNORE,
     (_S.REQUESTED, _E.END): _S.FAILED,
+    (_S.REQUESTED, _E.QUEUE): _S.FAILED,  # it was never let in
+    (_S.REQUESTED, _E.SUPERSEDE): IGNORE,
     (_S.REQUESTED, _E.CANCEL): _S.CANCELLED,
     (_S.REQUESTED, _E.ABORT): _S.ABORTED,
     **{(_S.REJECTED, event): IGNORE for event in _E},
@@ -92,6 +108,8 @@ TABLE: Final[dict[tuple[UpgradeState, UpgradeEvent], UpgradeState | Ignored]] = 
     (_S.ACCEPTED, _E.SUCCEED): IGNORE,  # nothing was offered that could have succeeded
     (_S.ACCEPTED, _E.EXHAUST): IGNORE,
     (_S.ACCEPTED, _E.END): _S.FAILED,
+    (_S.ACCEPTED, _E.QUEUE): _S.QUEUED,  # it never had its turn
+    (_S.ACCEPTED, _E.SUPERSEDE): IGNORE,
     (_S.ACCEPTED, _E.CANCEL): _S.CANCELLED,
     (_S.ACCEPTED, _E.ABORT): _S.ABORTED,
     (_S.PENDING, _E.ACCEPT): IGNORE,
@@ -101,8 +119,21 @@ TABLE: Final[dict[tuple[UpgradeState, UpgradeEvent], UpgradeState | Ignored]] = 
     (_S.PENDING, _E.SUCCEED): _S.SUCCEEDED,
     (_S.PENDING, _E.EXHAUST): _S.FAILED,
     (_S.PENDING, _E.END): _S.FAILED,
+    (_S.PENDING, _E.QUEUE): _S.QUEUED,
+    (_S.PENDING, _E.SUPERSEDE): IGNORE,
     (_S.PENDING, _E.CANCEL): _S.CANCELLED,
     (_S.PENDING, _E.ABORT): _S.ABORTED,
+    (_S.QUEUED, _E.ACCEPT): IGNORE,
+    (_S.QUEUED, _E.REJECT): IGNORE,
+    (_S.QUEUED, _E.OFFER): _S.QUEUED,
+    (_S.QUEUED, _E.PROGRESS): _S.QUEUED,
+    (_S.QUEUED, _E.SUCCEED): _S.SUCCEEDED,
+    (_S.QUEUED, _E.EXHAUST): _S.FAILED,
+    (_S.QUEUED, _E.END): _S.FAILED,
+    (_S.QUEUED, _E.QUEUE): IGNORE,
+    (_S.QUEUED, _E.SUPERSEDE): _S.FAILED,
+    (_S.QUEUED, _E.CANCEL): _S.CANCELLED,  # its licence was taken away
+    (_S.QUEUED, _E.ABORT): _S.ABORTED,
     **{(_S.SUCCEEDED, event): IGNORE for event in _E},
     **{
         (late, event): _S.SUCCEEDED if event is _E.SUCCEED else IGNORE
@@ -112,7 +143,8 @@ TABLE: Final[dict[tuple[UpgradeState, UpgradeEvent], UpgradeState | Ignored]] = 
 }
 
 FINAL: Final = frozenset({_S.REJECTED, _S.SUCCEEDED, _S.FAILED, _S.CANCELLED, _S.ABORTED})
-OPEN: Final = frozenset(_S) - FINAL
+# What keeps its campaign open, and the device in it. A queued one does neither, and is not at its end.
+OPEN: Final = frozenset(_S) - FINAL - {_S.QUEUED}
 
 
 def after(state: UpgradeState, event: UpgradeEvent) -> UpgradeState | Ignored:
