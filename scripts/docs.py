@@ -19,13 +19,13 @@ from typing import Annotated, Any
 import msgspec
 
 from overair.api.openapi import openapi_json
-from overair.config import ENVIRONMENT_PREFIX, FILE_NAME, Limits, Settings
+from overair.config import ENVIRONMENT_PREFIX, FILE_NAME, Limits, Omadm, Settings
 from overair.core import attempt, campaign, upgrade
 
 ROOT = Path(__file__).resolve().parents[1]
 
 CONFIGURATION = f"""\
-<!-- Made by `make docs` from src/overair/config.py. Do not edit. -->
+<!-- Made by `make docs` from src/overair/config. Do not edit. -->
 
 # Configuration
 
@@ -34,7 +34,8 @@ Settings are read once, at the start. Later sources win:
 1. the defaults below;
 2. the file `{FILE_NAME}` in the working directory, or the one that `--config FILE` names (TOML);
 3. environment variables: `{ENVIRONMENT_PREFIX}` and the name in upper case, such as
-   `{ENVIRONMENT_PREFIX}POLL_INTERVAL_S=600`. Limits begin with `{ENVIRONMENT_PREFIX}LIMITS_`. Lists are separated by
+   `{ENVIRONMENT_PREFIX}POLL_INTERVAL_S=600`. Those of a table begin with its
+   name: `{ENVIRONMENT_PREFIX}LIMITS_PAGE_SIZE`. Lists are separated by
    commas, tables are TOML text;
 4. flags of the command line, such as `--data`, `--http` or `--database`.
 
@@ -67,13 +68,18 @@ class Setting:
 
 
 def settings() -> list[Setting]:
-    """Every setting but the limits."""
-    return [each for each in _rows(Settings) if each.name != "limits"]
+    """Every setting that is in no table."""
+    return [each for each in _rows(Settings) if each.name not in ("limits", "omadm")]
 
 
 def limits() -> list[Setting]:
     """Every limit."""
     return list(_rows(Limits))
+
+
+def omadm() -> list[Setting]:
+    """Every setting of OMA-DM."""
+    return list(_rows(Omadm))
 
 
 def configuration() -> str:
@@ -90,6 +96,12 @@ def configuration() -> str:
             "In the table `[limits]` of the file. How much of anything there may be at once.",
             "",
             *_table(limits()),
+            "",
+            "## OMA-DM",
+            "",
+            "In the table `[omadm]` of the file. How devices over OMA-DM are served ([oma-dm.md](oma-dm.md)).",
+            "",
+            *_table(omadm()),
             "",
         ]
     )
@@ -223,7 +235,7 @@ def _kind(base: Any, metas: list[msgspec.Meta]) -> str:
         return " or ".join(_kind(each, []) for each in typing.get_args(base))
     if origin is tuple or origin is list:
         return f"list of {_kind(typing.get_args(base)[0], [])}"
-    if origin is dict:
+    if origin is dict or (isinstance(base, type) and issubclass(base, msgspec.Struct)):
         return "table"
     names = {str: "text", int: "integer", float: "number", bool: "boolean", type(None): "nothing"}
     kind = names.get(base, getattr(base, "__name__", str(base)))
@@ -239,7 +251,7 @@ def _kind(base: Any, metas: list[msgspec.Meta]) -> str:
 
 
 def _default(value: Any) -> str:
-    if value in ("", (), {}):
+    if isinstance(value, msgspec.Struct) or value in ("", (), {}):
         return "empty"
     if isinstance(value, tuple | list):
         return "`[" + ", ".join(_toml(each) for each in value) + "]`"

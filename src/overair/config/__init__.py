@@ -1,0 +1,18 @@
+"""Settings: read once into one frozen value, from defaults, a file, the environment and flags."""
+
+from overair.config.limits import Limits
+from overair.config.load import ENVIRONMENT_PREFIX, FILE_NAME, ConfigError, load_settings
+from overair.config.omadm import Omadm, OmadmModel, Smpp
+from overair.config.settings import Settings
+
+__all__ = [
+    "ENVIRONMENT_PREFIX",
+    "FILE_NAME",
+    "ConfigError",
+    "Limits",
+    "Omadm",
+    "OmadmModel",
+    "Settings",
+    "Smpp",
+    "load_settings",
+]
