@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 Dialect = Literal["sqlite", "postgres"]
 Row = tuple[Any, ...]
-Hint = Literal["advance", "callbacks"]
+Hint = Literal["advance", "callbacks", "push"]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
