@@ -24,10 +24,10 @@ from overair.fleetfile.encode import write_devices, write_fleet
 from overair.fleetfile.problems import FleetFileError, Problem
 from overair.store import fleet as store
 from overair.store import licenses, packages, subscriptions, verify
+from overair.store.connection import SqliteTx, connect
 from overair.store.database import Tx
 from overair.store.fleet import Repeats
 from overair.store.migrations import migrate
-from overair.store.sqlite import SqliteTx, connect
 from tests.conftest import START
 
 KEY = b"an installation key of 32 bytes!"

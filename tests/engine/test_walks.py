@@ -21,8 +21,8 @@ from overair.core.plan import Link, Place, decide
 from overair.core.upgrade import UpgradeState
 from overair.core.window import Windows
 from overair.store import Tx
+from overair.store.connection import SqliteTx, connect
 from overair.store.migrations import migrate
-from overair.store.sqlite import SqliteTx, connect
 from overair.store.verify import verify
 from tests.engine.world import MONDAY, SIZE, World, hours
 from tests.engine.world import settings as world_settings

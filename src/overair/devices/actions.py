@@ -64,7 +64,7 @@ async def deployment(
         raise no_action()
     if look.deployment.state is AttemptState.OFFERED and request.method == "GET":
         action = look.deployment.attempt_id
-        if not await rooms.db.transact(assign.retrieve, caller.device.id, action, now):
+        if not await rooms.db.transact_brief(assign.retrieve, caller.device.id, action, now):
             raise no_action()  # called off between the look and here
     return await _deployment_answer(rooms, request, route, look)
 
@@ -167,7 +167,7 @@ async def _record(
         details=feedback.details,
     )
     until = caller.device.logging_until_ms
-    taken = await rooms.db.transact(
+    taken = await rooms.db.transact_brief(
         record,
         DeviceEvent(
             device_id=caller.device.id,

@@ -195,7 +195,7 @@ class Artifacts:
                 return  # the installed one again: it counts for nothing
             # Queued before anything else is awaited: the device's next report comes behind it.
             try:
-                await self._db.transact(
+                await self._db.transact_brief(
                     note_bytes,
                     caller.device.id,
                     found.attempt_id,

@@ -40,7 +40,7 @@ async def poll(
         two_phase = two_phases(rooms, request)
         look = await rooms.db.read(assign.look, device, rooms.settings, now, two_phase=two_phase)
         if look.may_offer:
-            look = await rooms.db.transact(
+            look = await rooms.db.transact_brief(
                 assign.offer, device.id, rooms.settings, now, two_phase=two_phase
             )
     links = _links(rooms, request, route, caller, look, now_ms)

@@ -23,7 +23,7 @@ async def config_data(
     body = await json_body(rooms, request)
     told = decode.decode_config_data(body, rooms.limits)
     try:
-        await rooms.db.transact(
+        await rooms.db.transact_brief(
             record_attributes,
             caller.device.id,
             told.mode.value,

@@ -165,6 +165,11 @@ class PostgresDatabase:
     ) -> T:
         return await self._run(self._changes, lambda tx: fn(tx, *args, **kwargs))
 
+    async def transact_brief(
+        self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        return await self._run(self._changes, lambda tx: fn(tx, *args, **kwargs))
+
     async def read(
         self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:

@@ -1,0 +1,85 @@
+"""A connection to an SQLite file: its settings, its errors in our words, a transaction on it.
+
+WAL, so that readers see what was committed last while somebody writes; ``synchronous=FULL``, so that
+what was answered survives a power cut.
+
+Not in here: who uses a connection, and when (``sqlite.py`` reads, ``writer.py`` writes).
+"""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from overair.store.database import (
+    Dialect,
+    Hint,
+    Row,
+    StoreBusyError,
+    StoreError,
+    StoreFullError,
+    StoreUnavailableError,
+)
+
+BUSY_TIMEOUT_S: Final = 15.0  # how long we wait for another process's lock
+_CACHE_KIB: Final = 64 * 1024  # of pages, for the writer; readers share the system's cache
+
+
+class SqliteTx:
+    """A transaction, or a reading connection, of SQLite."""
+
+    dialect: Dialect = "sqlite"
+    slot = 0  # there is one writer
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self.hints: set[Hint] = set()
+
+    def one(self, sql: str, params: Sequence[Any] = ()) -> Row | None:
+        row: Row | None = self.connection.execute(sql, params).fetchone()
+        return row
+
+    def all(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
+        return self.connection.execute(sql, params).fetchall()
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> int:
+        return self.connection.execute(sql, params).rowcount
+
+    def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        self.connection.executemany(sql, rows)
+
+    def hint(self, loop: Hint) -> None:
+        self.hints.add(loop)
+
+
+def connect(
+    path: str, *, read_only: bool = False, timeout_s: float = BUSY_TIMEOUT_S
+) -> sqlite3.Connection:
+    """A connection with our settings; ``":memory:"`` is a database of its own."""
+    connection = sqlite3.connect(
+        path,
+        timeout=timeout_s,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=512,
+    )
+    if path != ":memory:":
+        connection.execute("pragma journal_mode = wal")
+    connection.execute("pragma synchronous = full")
+    connection.execute("pragma foreign_keys = on")
+    connection.execute("pragma temp_store = memory")
+    connection.execute(f"pragma cache_size = -{_CACHE_KIB // (8 if read_only else 1)}")
+    if read_only:
+        connection.execute("pragma query_only = on")
+    return connection
+
+
+def translate(error: sqlite3.Error) -> StoreError:
+    """Our error for one of SQLite's that is about its state, not about our SQL."""
+    text = str(error)
+    if "full" in text or "disk I/O" in text:
+        return StoreFullError(f"the database could not write to its disk: {text}")
+    if "locked" in text or "busy" in text:
+        return StoreBusyError(f"another process holds the database: {text}")
+    if "closed" in text or "unable to open" in text:
+        return StoreUnavailableError(f"the database cannot be used: {text}")
+    return StoreError(f"the database refused: {text}")
