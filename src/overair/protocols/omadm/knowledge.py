@@ -1,0 +1,36 @@
+"""What is known of a device from earlier sessions, kept with its account.
+
+Not in here: its version as the fleet sees it, which is the engine's and comes from ``VersionRead``.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from overair.protocols.omadm import stored
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knowledge:
+    """Facts that outlive a session; every one may be missing."""
+
+    version: str | None = None
+    fumo_root: str | None = None
+    """Where its update object was found."""
+    large_objects: bool | None = None
+    """DevDetail/LrgObj: whether it takes objects in pieces."""
+    inventory_at: datetime | None = None
+    """When the whole inventory was last asked for."""
+    download_first: bool = False
+    """It has no DownloadAndUpdate, but Download and Update."""
+    downloaded: str = ""
+    """The version that our own last Exec of Download was to bring."""
+
+
+def encode_knowledge(knowledge: Knowledge) -> str:
+    """Write it as JSON."""
+    return stored.encode(knowledge)
+
+
+def decode_knowledge(text: str) -> Knowledge:
+    """Read what ``encode_knowledge`` wrote."""
+    return stored.decode(Knowledge, text)

@@ -1,0 +1,192 @@
+"""One session, as it is kept from one message to the next (oma-dm 5).
+
+Any process continues it: everything is in the value, also the reply that went out last, because a reply
+that was lost is sent again as it was. A session that has ended stays for that reason until it has been
+idle for too long.
+
+Only a client that was let in has one. Who is refused leaves no more than a nonce and a count in the
+account, so a stranger's message 1 does not end the session that the device is in.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from overair.protocols.omadm import stored
+from overair.protocols.omadm.events import Meaning, Step
+from overair.protocols.syncml.codes import DEFAULT_MAX_MSG_SIZE
+from overair.protocols.syncml.fumo import AlertType
+
+
+class Verb(StrEnum):
+    """The commands that we send (oma-dm 5.6)."""
+
+    GET = "Get"
+    ADD = "Add"
+    REPLACE = "Replace"
+    EXEC = "Exec"
+
+
+class Proof(StrEnum):
+    """Whether the client believes us (oma-dm 11.3)."""
+
+    OPEN = "open"
+    """Not yet: our credentials go with every message."""
+    DONE = "done"
+    """For this session: they go no more."""
+    EACH = "each"
+    """For the last message only: they go with every message, over the nonce just given."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """One command of ours, as the decision wants it."""
+
+    verb: Verb
+    uri: str
+    data: str | None = None
+    package: bool = False
+    """The data is the task's package, in pieces if need be."""
+    correlator: str | None = None
+    step: Step | None = None
+    """Which Exec it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """A command under way: where it stands, and what has come for it so far."""
+
+    msg: int
+    cmd: str
+    ask: Ask
+    code: int | None = None
+    value: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """A command that was answered. Without a Status it counts as 500."""
+
+    verb: Verb
+    uri: str
+    code: int
+    value: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owed:
+    """A Status of ours that is still to be sent."""
+
+    msg: str
+    cmd: str
+    name: str
+    code: int
+    asked: bool = False
+    """It answers the device's question whether there is an update: 200 or 202, as is decided."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A result that this session carried."""
+
+    correlator: str
+    kind: AlertType
+    meaning: Meaning
+    root: str = ""
+    """The update object's root, if its source tells."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """A large object of ours under way; offsets count what stands in Data (oma-dm 5.4)."""
+
+    ask: Ask
+    size: int
+    begin: int = 0
+    """Where the piece that was sent last begins."""
+    end: int = 0
+    """Where the next one does."""
+    restarted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incoming:
+    """A large object of the client's under way: which, how long it is to be, what is there."""
+
+    name: str
+    ref: str
+    uri: str
+    size: int | None
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A session with a client that was let in."""
+
+    id: str
+    device_uri: str
+    """Source of the client's messages, echoed as it came."""
+    kind: str
+    """How it was let in: ``auth.MD5``, ``auth.BASIC`` or ``auth.MAC``."""
+    seen_at: datetime
+    messages: int = 0
+    """How many of the client's were taken."""
+    client_msg: int = 0
+    body: str = ""
+    """SHA-256 of the last body."""
+    reply: bytes = b""
+    reply_type: str = ""
+    reply_mac: str = ""
+    """The header x-syncml-hmac that went with it."""
+    server_msg: int = 0
+    ended: bool = False
+    identified: bool = False
+    """Its DevInfo/DevId was seen, and is the account's."""
+
+    proof: Proof = Proof.OPEN
+    nonce: bytes | None = None
+    """What a client that refused us gave: for this session, kept only if it leads to acceptance."""
+    tries: int = 0
+
+    max_msg_size: int = DEFAULT_MAX_MSG_SIZE
+    max_obj_size: int | None = None
+
+    sent: tuple[Sent, ...] = ()
+    heard: bool = False
+    """The client's package has answered our message as a whole, and believed us."""
+    done: tuple[Done, ...] = ()
+    owed: tuple[Owed, ...] = ()
+    reports: tuple[Report, ...] = ()
+    outgoing: Outgoing | None = None
+    incoming: Incoming | None = None
+
+    def code(self, verb: Verb, uri: str) -> int | None:
+        """Return how a command of this session went; None: not asked, or not answered yet."""
+        for done in self.done:
+            if done.verb is verb and done.uri == uri:
+                return done.code
+        return None
+
+    def value(self, uri: str) -> str | None:
+        """Return what a Get of this session found."""
+        for done in self.done:
+            if done.verb is Verb.GET and done.uri == uri and 200 <= done.code < 300:
+                return done.value
+        return None
+
+    def asked(self, verb: Verb, uri: str) -> bool:
+        """Tell whether a command has been sent in this session."""
+        return any(done.verb is verb and done.uri == uri for done in self.done) or any(
+            sent.ask.verb is verb and sent.ask.uri == uri for sent in self.sent
+        )
+
+
+def encode_session(session: Session) -> str:
+    """Write it as JSON."""
+    return stored.encode(session)
+
+
+def decode_session(text: str) -> Session:
+    """Read what ``encode_session`` wrote."""
+    return stored.decode(Session, text)
