@@ -65,9 +65,9 @@ def test_a_start_that_is_late_is_awaited_from_now() -> None:
 
 @pytest.mark.parametrize("state", list(U))
 def test_only_an_open_place_is_offered(state: UpgradeState) -> None:
-    """A device that is not checked waits for that; one at its end for nothing."""
+    """A device that is not checked waits for that; one that no campaign keeps for nothing."""
     decision = decide(RULES, replace(PLACE, state=state), at(10))
-    if state in FINAL:
+    if state in FINAL | {U.QUEUED}:
         assert (decision.offer, decision.wait, decision.until) == (False, Wait.DONE, None)
     elif state is U.REQUESTED:
         assert (decision.offer, decision.wait, decision.until) == (False, Wait.CHECKS, None)
@@ -90,7 +90,7 @@ def test_one_action_at_a_time() -> None:
 
 def test_only_devices_that_ask_are_offered_anything() -> None:
     """A device whose protocol does not pull is not waited for in vain: it says so."""
-    decision = decide(RULES, replace(PLACE, pulls=False), at(10))
+    decision = decide(RULES, replace(PLACE, served=False), at(10))
     assert (decision.offer, decision.wait, decision.until) == (False, Wait.NO_TRANSPORT, END)
 
 

@@ -129,23 +129,29 @@ def test_campaign_sets() -> None:
 
 
 def test_upgrade_follows_its_lifecycle() -> None:
-    """The moves of a device in a campaign are those of lifecycle.md 4.4."""
+    """The moves of a device in a campaign are those of lifecycle.md 3.5 and 4.4."""
     assert moves(upgrade.TABLE) == lines(
         """
         requested > accepted: accept
         requested > rejected: reject
-        requested > failed: end
+        requested > failed: end, queue
         requested > cancelled: cancel
         requested > aborted: abort
         accepted > rejected: reject
         accepted > pending: offer
         accepted > failed: end
+        accepted > queued: queue
         accepted > cancelled: cancel
         accepted > aborted: abort
         pending > succeeded: succeed
         pending > failed: exhaust, end
+        pending > queued: queue
         pending > cancelled: cancel
         pending > aborted: abort
+        queued > succeeded: succeed
+        queued > failed: exhaust, end, supersede
+        queued > cancelled: cancel
+        queued > aborted: abort
         failed > succeeded: succeed
         cancelled > succeeded: succeed
         aborted > succeeded: succeed
@@ -156,13 +162,16 @@ def test_upgrade_follows_its_lifecycle() -> None:
         for pair, after in upgrade.TABLE.items()
         if isinstance(after, StrEnum) and after is pair[0]
     }
-    pending = UpgradeState.PENDING
-    assert stays == {(pending, UpgradeEvent.OFFER), (pending, UpgradeEvent.PROGRESS)}
+    assert stays == {
+        (state, event)
+        for state in (UpgradeState.PENDING, UpgradeState.QUEUED)
+        for event in (UpgradeEvent.OFFER, UpgradeEvent.PROGRESS)
+    }
 
 
 def test_only_success_is_never_too_late() -> None:
     """A device at its end stays there, unless it shows that it succeeded after all."""
-    assert set(UpgradeState) == upgrade.FINAL | upgrade.OPEN
+    assert set(UpgradeState) == upgrade.FINAL | upgrade.OPEN | {UpgradeState.QUEUED}
     assert not upgrade.FINAL & upgrade.OPEN
     for state, event in product(upgrade.FINAL, UpgradeEvent):
         late = event is UpgradeEvent.SUCCEED and state in (
@@ -177,6 +186,7 @@ def test_only_success_is_never_too_late() -> None:
 def test_what_ends_a_campaign_ends_every_open_device() -> None:
     """No open state survives the end, the cancellation or the abortion of its campaign."""
     for state in upgrade.OPEN:
+        assert upgrade.after(state, UpgradeEvent.QUEUE) not in upgrade.OPEN
         assert upgrade.after(state, UpgradeEvent.END) == UpgradeState.FAILED
         assert upgrade.after(state, UpgradeEvent.CANCEL) == UpgradeState.CANCELLED
         assert upgrade.after(state, UpgradeEvent.ABORT) == UpgradeState.ABORTED

@@ -427,7 +427,7 @@ class Field:
                 package_name=SOFTWARE,
                 from_version="01",
                 to_version="02",
-                protocol="HTTP",
+                protocols=frozenset({"HTTP"}),
                 distribution_type="HTTP",
                 start_date=self.day(start),
                 end_date=self.day(end),

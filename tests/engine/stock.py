@@ -105,7 +105,7 @@ def schedule(
             package_name=SOFTWARE,
             from_version="01",
             to_version="02",
-            protocol="HTTP",
+            protocols=frozenset({"HTTP"}),
             distribution_type="HTTP",
             start_date=start.date(),
             end_date=start.date() + timedelta(days=5),

@@ -199,7 +199,7 @@ async def test_a_file_is_replaced_while_no_campaign_uses_it(database: Database) 
                 package_name=made.name,
                 from_version=None,
                 to_version="1.0",
-                protocol="HTTP",
+                protocols=frozenset({"HTTP"}),
                 distribution_type="HTTP",
                 start_date=NOW.date(),
                 end_date=None,

@@ -39,7 +39,7 @@ R = Reason
         (Refusal.SOFTWARE_NOT_FOUND, {"package_name": "nothing of that name"}),
         (Refusal.SOFTWARE_VERSIONS, {"from_version": "00"}),
         (Refusal.SOFTWARE_VERSIONS, {"to_version": "03"}),
-        (Refusal.DISTRIBUTION_TYPE, {"protocol": "LWM2M"}),
+        (Refusal.DISTRIBUTION_TYPE, {"protocols": frozenset({"LWM2M"})}),
         (Refusal.START_DATE, {"start": -1}),
         (Refusal.END_BEFORE_START, {"start": 3, "end": 2}),
         (Refusal.DOWNLOAD_AFTER_DATE, {"download_after": date(2026, 3, 9)}),

@@ -167,7 +167,7 @@ class World:
             package_name=SOFTWARE,
             from_version="01",
             to_version="02",
-            protocol="HTTP",
+            protocols=frozenset({"HTTP"}),
             distribution_type="HTTP",
             start_date=self.day(start),
             end_date=None if end is None else self.day(end),

@@ -62,7 +62,7 @@ class Place:
     not_before: datetime | None = None
     two_phase: bool = False
     busy: bool = False  # an earlier attempt is not at its end
-    pulls: bool = True  # its protocol lets it ask
+    served: bool = True  # there is a server for its protocol
     zone: tzinfo = UTC
 
 
@@ -142,7 +142,7 @@ def _not_running(rules: Rules, place: Place, now: datetime) -> Decision | None:
         return Decision(offer=False, wait=Wait.OVER)
     if place.busy:
         return Decision(offer=False, wait=Wait.OTHER_ATTEMPT)
-    if not place.pulls:
+    if not place.served:
         return Decision(offer=False, wait=Wait.NO_TRANSPORT, until=rules.ends_at)
     return None
 

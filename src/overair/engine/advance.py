@@ -23,15 +23,16 @@ from overair.core.attempt import REFUSE as VOID
 from overair.core.attempt import AttemptEvent, AttemptState
 from overair.core.attempt import after as attempt_after
 from overair.core.campaign import BEFORE_START, CampaignEvent, CampaignStatus, after
-from overair.core.checks import Candidate, Wanted, check_device, is_imei
 from overair.core.ids import CampaignId
-from overair.core.licenses import license_needed
+from overair.core.terms import TERMS
 from overair.core.upgrade import OPEN, Reason, UpgradeEvent, UpgradeState
+from overair.engine.admission import carry_out, check
+from overair.engine.assign import PUSHED
 from overair.engine.notify import notify_campaign
 from overair.engine.schedule import begin_at
 from overair.engine.upgrades import Happening, apply_events
-from overair.store import attempts, campaigns, polls, subscriptions, tally, upgrades
-from overair.store.campaigns import Campaign, DeviceListChange
+from overair.store import attempts, campaigns, polls, push, tally, upgrades
+from overair.store.campaigns import Campaign
 from overair.store.database import (
     Database,
     StoreBusyError,
@@ -60,7 +61,7 @@ def step(tx: Tx, campaign_id: CampaignId, owner: str, settings: Settings, now: d
     if campaign.status in BEFORE_START:
         return _prepare(tx, campaign, settings, now)
     if campaign.status is CampaignStatus.SCHEDULED:
-        return _watch(tx, campaign, now)
+        return _watch(tx, campaign, settings, now)
     campaigns.set_due(tx, campaign.id, None)
     return False
 
@@ -100,13 +101,13 @@ def _move(
 def _prepare(tx: Tx, campaign: Campaign, settings: Settings, now: datetime) -> bool:
     change = campaigns.next_change(tx, campaign.id)
     if change is not None:
-        _carry_out(tx, campaign, change, settings, now)
+        carry_out(tx, campaign, change, now)
         return True
     waiting = upgrades.in_state(
         tx, campaign.id, UpgradeState.REQUESTED, settings.limits.sweep_devices
     )
     if waiting:
-        _check(tx, campaign, waiting, settings, now)
+        check(tx, campaign, waiting, settings, now)
         return True
     counts = tally.counts(tx, campaign.id)
     if not counts:
@@ -119,82 +120,23 @@ def _prepare(tx: Tx, campaign: Campaign, settings: Settings, now: datetime) -> b
     if campaign.status is CampaignStatus.REQUEST_PENDING:
         # Who looks sees Queued only if there is something to wait for (lifecycle.md 4.1).
         campaign = _move(
-            tx, campaign, CampaignEvent.ACCEPTED, now, due_at=begin, announce=now < begin
+            tx,
+            campaign,
+            CampaignEvent.ACCEPTED,
+            now,
+            due_at=begin,
+            announce=now < begin or TERMS[campaign.api_version].announces_queued,
         )
     if now < begin:
         campaigns.set_due(tx, campaign.id, begin)
         return False
     if now >= campaign.rules.ends_at:
-        _move(tx, campaign, CampaignEvent.ENDED, now, due_at=now, closing=UpgradeEvent.END)
+        _end(tx, campaign, settings, now)
         return True
-    _move(tx, campaign, CampaignEvent.STARTED, now, due_at=_next_watch(campaign, now))
-    return False
-
-
-def _carry_out(
-    tx: Tx, campaign: Campaign, change: DeviceListChange, settings: Settings, now: datetime
-) -> None:
-    if change.type == "append":
-        added = upgrades.add(tx, campaign.id, change.imeis, now)
-        tally.move(tx, campaign.id, [(None, UpgradeState.REQUESTED)] * added)
-    else:
-        leaving = upgrades.lock(tx, upgrades.of_imeis(tx, campaign.id, change.imeis))
-        upgrades.free(tx, [(u.device_id, u.id) for u in leaving if u.device_id is not None])
-        upgrades.remove(tx, [u.id for u in leaving])
-        tally.move(tx, campaign.id, [(u.state, None) for u in leaving])
-    campaigns.end_change(tx, change)
-
-
-def _check(
-    tx: Tx, campaign: Campaign, waiting: list[Upgrade], settings: Settings, now: datetime
-) -> None:
-    """Check devices (``lifecycle.md`` 2.3); those that pass belong to this campaign from here."""
-    known = upgrades.devices_to_check(tx, campaign.account_id, [u.imei for u in waiting])
-    software = upgrades.software_of(tx, [device.id for device in known.values()])
-    subscription = subscriptions.get(tx, campaign.account_id)
-    wanted = Wanted(
-        make=campaign.make,
-        model=campaign.model,
-        protocol=campaign.protocol,
-        from_version=campaign.from_version if campaign.kind == "software" else None,
-        license_needed=subscription is not None and license_needed(subscription.purchase_type),
-    )
-    happenings: list[Happening] = []
-    passed = []
-    for upgrade in waiting:
-        device = known.get(upgrade.imei)
-        if not is_imei(upgrade.imei, check_digit=settings.check_imei_digit):
-            reason = Reason.INVALID_IMEI
-        elif device is None:
-            reason = Reason.NOT_FOUND
-        else:
-            reason = check_device(
-                Candidate(
-                    make=device.make,
-                    model=device.model,
-                    protocol=device.protocol,
-                    version=device.version,
-                    software=frozenset(software.get(device.id, ())),
-                    eligible=device.eligible,
-                    status=device.status,
-                    in_campaign=device.open_upgrade_id is not None,
-                    licensed=device.licensed,
-                ),
-                wanted,
-            )
-        accepted = reason is Reason.CHECKED
-        if accepted and device is not None:
-            passed.append((device.id, upgrade.id))
-        happenings.append(
-            Happening(
-                upgrade=upgrade,
-                event=UpgradeEvent.ACCEPT if accepted else UpgradeEvent.REJECT,
-                reason=reason,
-                device_id=None if device is None else device.id,
-            )
-        )
-    upgrades.occupy(tx, passed)
-    apply_events(tx, campaign, happenings, settings.limits, now)
+    pushed = campaign.protocol == PUSHED
+    due_at = now if pushed else _next_watch(campaign, now)
+    _move(tx, campaign, CampaignEvent.STARTED, now, due_at=due_at)
+    return pushed
 
 
 # While it runs -----------------------------------------------------------------------------------
@@ -204,14 +146,31 @@ def _next_watch(campaign: Campaign, now: datetime) -> datetime:
     return min(campaign.rules.ends_at, now + COMPLETION_CHECK)
 
 
-def _watch(tx: Tx, campaign: Campaign, now: datetime) -> bool:
+def _watch(tx: Tx, campaign: Campaign, settings: Settings, now: datetime) -> bool:
     counts = tally.counts(tx, campaign.id)
-    succeeded = not counts.keys() & (OPEN | {UpgradeState.FAILED})
-    if now >= campaign.rules.ends_at or succeeded:
-        _move(tx, campaign, CampaignEvent.ENDED, now, due_at=now, closing=UpgradeEvent.END)
+    lasting = OPEN | {UpgradeState.FAILED} if TERMS[campaign.api_version].needs_success else OPEN
+    if now >= campaign.rules.ends_at or not counts.keys() & lasting:
+        _end(tx, campaign, settings, now)
+        return True
+    # Devices over OMA-DM do not ask: each is told to come, at its turn (``engine/push.py``).
+    if campaign.protocol == PUSHED and push.start(
+        tx, campaign.id, now, settings.limits.sweep_devices
+    ):
+        tx.hint("push")
         return True
     campaigns.set_due(tx, campaign.id, _next_watch(campaign, now))
     return False
+
+
+def _end(tx: Tx, campaign: Campaign, settings: Settings, now: datetime) -> None:
+    """The campaign is over; what that means for its devices is carried to them next."""
+    tried_on = (
+        campaign.protocol == PUSHED
+        and TERMS[campaign.api_version].queues
+        and settings.omadm.requeue
+    )
+    closing = UpgradeEvent.QUEUE if tried_on else UpgradeEvent.END
+    _move(tx, campaign, CampaignEvent.ENDED, now, due_at=now, closing=closing)
 
 
 # Carrying its end to its devices -----------------------------------------------------------------
@@ -226,11 +185,12 @@ def _close(tx: Tx, campaign: Campaign, settings: Settings, now: datetime) -> boo
         return False
     # Some may have reported their end while their locks were waited for; there may be others yet.
     some = [upgrade for upgrade in upgrades.lock(tx, found) if upgrade.state in OPEN]
-    for attempt in attempts.open_of_devices(tx, [upgrade.id for upgrade in some]).values():
-        if event is UpgradeEvent.END:
-            _let_go(tx, attempt, campaign, settings, now)
-        else:
-            _call_off(tx, attempt, campaign, now)
+    if event is not UpgradeEvent.QUEUE:
+        for attempt in attempts.open_of_devices(tx, [upgrade.id for upgrade in some]).values():
+            if event is UpgradeEvent.END:
+                _let_go(tx, attempt, campaign, settings, now)
+            else:
+                _call_off(tx, attempt, campaign, now)
     apply_events(
         tx,
         campaign,
@@ -238,10 +198,18 @@ def _close(tx: Tx, campaign: Campaign, settings: Settings, now: datetime) -> boo
         settings.limits,
         now,
     )
+    if event is UpgradeEvent.QUEUE:
+        for upgrade in some:
+            if upgrade.due_at is None and upgrade.state is UpgradeState.ACCEPTED:
+                push.set_due(tx, upgrade.id, now)
+        tx.hint("push")
     return True
 
 
-def _last_reason(upgrade: Upgrade, event: UpgradeEvent) -> Reason:
+def _last_reason(upgrade: Upgrade, event: UpgradeEvent) -> Reason | None:
+    if event is UpgradeEvent.QUEUE:
+        # It stays what it was: told to come, at work, or waiting; or it never had its turn.
+        return None if upgrade.state is UpgradeState.PENDING else Reason.RETRY_QUEUED
     if event is not UpgradeEvent.END:
         return Reason.BY_USER
     # It was never offered anything, so it never said anything (lifecycle.md 4.4).
@@ -261,8 +229,12 @@ def _let_go(
 
 
 def _call_off(tx: Tx, attempt: attempts.Attempt, campaign: Campaign, now: datetime) -> None:
-    """The campaign was stopped: an attempt the device has seen waits for its answer."""
-    state = attempt_after(attempt.state, AttemptEvent.CANCEL)
+    """The campaign was stopped: an attempt the device has seen waits for its answer.
+
+    Over OMA-DM there is nothing to ask with: what the device has begun it will end.
+    """
+    asked = campaign.protocol != PUSHED
+    state = attempt_after(attempt.state, AttemptEvent.CANCEL if asked else AttemptEvent.EXPIRE)
     if state in (KEEP, VOID):
         return
     waits = state is AttemptState.CANCELLING

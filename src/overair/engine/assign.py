@@ -25,6 +25,7 @@ from overair.store.polls import Deployment, Device, OpenUpgrade
 from overair.store.upgrades import Move
 
 PULLED = "HTTP"  # the protocol whose devices ask by themselves
+PUSHED = "OMADM"  # and the one whose devices are told to come (``engine/push.py``)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +50,7 @@ def place_of(
         not_before=upgrade.not_before,
         two_phase=two_phase,
         busy=busy,
-        pulls=device.protocol == PULLED,
+        served=device.protocol in (PULLED, PUSHED),
         zone=zone or UTC,
     )
 
@@ -58,6 +59,8 @@ def look(
     tx: Tx, device: Device, settings: Settings, now: datetime, *, two_phase: bool = False
 ) -> Look:
     """What the device is to be shown. ``two_phase``: unless the device's record says otherwise."""
+    if device.protocol != PULLED:
+        return Look()  # it is told to come (``engine/push.py``)
     phases = two_phase if device.two_phase is None else device.two_phase
     if device.open_attempt_id is not None:
         found = polls.deployment(tx, device.open_attempt_id)
@@ -147,7 +150,7 @@ def offer(
     )
     # A further attempt keeps the reason of the one before until it knows better (http-ddi.md 8).
     reason = UpgradeReason.NO_REPORT if upgrade.attempts == 0 else upgrade.reason
-    upgrades.offered(tx, upgrade, reason, now)
+    upgrades.offered(tx, upgrade, state, reason, now)
     if state is not upgrade.state or reason is not upgrade.reason:
         move = Move(upgrade=upgrade, state=state, reason=reason, device_id=device.id)
         note_moves(tx, campaign, [move], settings.limits, now)

@@ -181,6 +181,8 @@ def _end(upgrade: Upgrade, campaign: Campaign) -> str:
             return f"The device was rejected by its latest campaign: {_spoken(upgrade.reason)}."
         case UpgradeState.FAILED:
             return f"The device failed in its latest campaign: {_spoken(upgrade.reason)}."
+        case UpgradeState.QUEUED:
+            return "The device's campaign is over; it is tried again when it is seen."
         case UpgradeState.CANCELLED | UpgradeState.ABORTED:
             return "The device's latest campaign was stopped for it."
         case UpgradeState.REQUESTED | UpgradeState.ACCEPTED | UpgradeState.PENDING:

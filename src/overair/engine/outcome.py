@@ -19,6 +19,7 @@ from overair.core.campaign import CampaignStatus
 from overair.core.ids import AttemptId, DeviceId
 from overair.core.upgrade import OPEN, Reason, UpgradeEvent
 from overair.engine import devicelog
+from overair.engine.setbacks import set_back
 from overair.engine.upgrades import Happening, apply_events
 from overair.store import attempts, campaigns, inventory, polls, tally, upgrades
 from overair.store.attempts import Attempt, Message
@@ -45,6 +46,7 @@ class DeviceEvent:
     attempt_id: AttemptId
     event: AttemptEvent
     message: Message | None = None
+    reason: Reason | None = None  # of a failure, where the protocol tells more than we saw
     to_cancel: bool = False  # said of the cancellation: void unless there is one
     logged: bool = False  # verbose logging is on for the device
 
@@ -71,7 +73,7 @@ def _take(tx: Tx, attempt: Attempt, event: DeviceEvent, settings: Settings, now:
         attempts.set_downloaded(tx, attempt.id, now)
     kept = _keep(tx, attempt, event, settings, now, final=state != IGNORE)
     if state != IGNORE:
-        _move(tx, attempt, AttemptState(state), event.event, settings, now, messages=kept)
+        _move(tx, attempt, AttemptState(state), event, settings, now, messages=kept)
     elif kept:
         attempts.count_message(tx, attempt.id)
     return Taken.TAKEN
@@ -113,7 +115,7 @@ def _move(
     tx: Tx,
     attempt: Attempt,
     state: AttemptState,
-    event: AttemptEvent,
+    event: DeviceEvent,
     settings: Settings,
     now: datetime,
     *,
@@ -126,7 +128,7 @@ def _move(
         state,
         now,
         due_at=_due(attempt, state, campaign, settings),
-        cancel_refused=event is AttemptEvent.CANCEL_REFUSE,
+        cancel_refused=event.event is AttemptEvent.CANCEL_REFUSE,
         messages=messages,
     )
     upgrade = upgrades.by_id(tx, attempt.upgrade_id, lock=True)
@@ -191,26 +193,21 @@ def _fail(
     attempt: Attempt,
     upgrade: Upgrade,
     campaign: Campaign,
-    event: AttemptEvent,
+    event: DeviceEvent,
     settings: Settings,
     now: datetime,
 ) -> None:
     attempts.release_device(tx, attempt)
-    if event is AttemptEvent.GIVE_UP:
+    given_up = event.event is AttemptEvent.GIVE_UP
+    if event.reason is not None:
+        reason = event.reason
+    elif given_up:
         reason = Reason.UNKNOWN_ERROR
     elif attempt.downloaded_at is not None:
         reason = Reason.INSTALL_FAILED
     else:
         reason = Reason.DOWNLOAD_FAILED
-    last = event is AttemptEvent.GIVE_UP or upgrade.attempts >= settings.limits.max_attempts
-    happening = Happening(
-        upgrade=upgrade,
-        event=UpgradeEvent.EXHAUST if last else UpgradeEvent.PROGRESS,
-        reason=reason,
-    )
-    if not last:
-        upgrades.hold_back(tx, upgrade.id, now + timedelta(seconds=settings.retry_delay_s))
-    apply_events(tx, campaign, [happening], settings.limits, now)
+    set_back(tx, attempt, upgrade, campaign, reason, settings, now, given_up=given_up)
 
 
 def note_bytes(

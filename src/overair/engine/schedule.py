@@ -14,21 +14,22 @@ from overair.config import Settings
 from overair.core.campaign import BEFORE_START, IGNORE, REFUSE, CampaignEvent, CampaignStatus, after
 from overair.core.errors import Refusal, RequestError
 from overair.core.ids import AccountId, CampaignId, PackageId, UpgradeId
+from overair.core.terms import TERMS, Terms
 from overair.core.upgrade import Reason, UpgradeEvent, UpgradeState
 from overair.core.window import Window, end_of, start_of
+from overair.engine import admission
 from overair.engine.notify import notify_campaign
 from overair.engine.upgrades import Happening, apply_events
-from overair.store import campaigns, packages, proofs, subscriptions, tally, upgrades
+from overair.store import campaigns, packages, proofs, subscriptions, upgrades
 from overair.store.campaigns import Campaign, Dates, NewCampaign
 from overair.store.database import Tx
 
-ON_DEMAND_DAYS = 7  # the length of an on-demand campaign (lifecycle.md 4.3)
 NOTICE = timedelta(hours=24)  # the least time that a running campaign is left with (4.6)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CampaignRequest:
-    """A campaign as it is asked for. ``end_date`` None: a week."""
+    """A campaign as it is asked for. ``end_date`` None: as long as the version's terms say."""
 
     uuid: str
     account_id: AccountId
@@ -36,10 +37,10 @@ class CampaignRequest:
     kind: str  # software, file
     name: str
     package_name: str
-    from_version: str | None  # None for files
+    from_version: str | None  # None for files, and in v1, which does not say it
     to_version: str
-    protocol: str  # OMADM, LWM2M, HTTP
-    distribution_type: str  # as it will be shown
+    protocols: frozenset[str]  # of which the package may be: OMADM, LWM2M, HTTP
+    distribution_type: str  # as it will be shown; in v1 it is not
     start_date: date
     end_date: date | None
     download_after: date | None
@@ -49,27 +50,52 @@ class CampaignRequest:
     imeis: Sequence[str]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Words:
+    """How a version says that a package cannot be had."""
+
+    not_found: Refusal
+    versions: Refusal
+    protocol: Refusal
+
+
+_WORDS = {
+    1: _Words(
+        not_found=Refusal.FIRMWARE_NOT_FOUND,
+        versions=Refusal.FIRMWARE_VERSIONS,
+        protocol=Refusal.FIRMWARE_NOT_FOUND,  # v1 lists no other
+    ),
+    2: _Words(
+        not_found=Refusal.SOFTWARE_NOT_FOUND,
+        versions=Refusal.SOFTWARE_VERSIONS,
+        protocol=Refusal.DISTRIBUTION_TYPE,
+    ),
+}
+
+
 def schedule_campaign(
     tx: Tx, request: CampaignRequest, settings: Settings, now: datetime
 ) -> Campaign:
     """Take a campaign on, pending its device checks. Raises RequestError."""
     if subscriptions.get(tx, request.account_id) is None:
         raise RequestError(Refusal.NOT_SUBSCRIBED)
+    terms = TERMS[request.api_version]
     package_id = _package(tx, request)
     dates = _dates(
         Dates(
             start_date=request.start_date,
-            end_date=request.end_date or request.start_date + timedelta(days=ON_DEMAND_DAYS),
+            end_date=request.end_date or request.start_date + timedelta(days=terms.days),
             download_after=request.download_after,
             download_windows=request.download_windows,
             install_after=request.install_after,
             install_windows=request.install_windows,
         ),
+        terms,
         now,
     )
     imeis = list(dict.fromkeys(request.imeis))
     _check_list(len(imeis), settings)
-    if not _is_proven(tx, request.account_id, package_id):
+    if terms.pilot and not _is_proven(tx, request.account_id, package_id):
         _check_pilot(len(imeis), settings)
     campaign_id = campaigns.insert(
         tx,
@@ -92,8 +118,7 @@ def schedule_campaign(
     )
     size = settings.limits.sweep_devices
     first, rest = imeis[:size], imeis[size:]
-    added = upgrades.add(tx, campaign_id, first, now)
-    tally.move(tx, campaign_id, [(None, UpgradeState.REQUESTED)] * added)
+    admission.add(tx, campaign_id, first, now)
     _queue_change(tx, campaign_id, request.uuid, "append", rest, size, now)
     tx.hint("advance")
     return campaigns.by_id(tx, campaign_id)
@@ -106,17 +131,19 @@ def _package(tx: Tx, request: CampaignRequest) -> PackageId:
             raise RequestError(Refusal.FILE_NOT_FOUND)
     else:
         found = packages.find_software(tx, request.account_id, request.package_name)
+        words = _WORDS[request.api_version]
         if found is None or found.artifact_sha256 is None:
-            raise RequestError(Refusal.SOFTWARE_NOT_FOUND)
-        if (request.from_version, request.to_version) != (found.from_version, found.to_version):
-            raise RequestError(Refusal.SOFTWARE_VERSIONS)
-    if found.protocol != request.protocol:
-        raise RequestError(Refusal.DISTRIBUTION_TYPE)
+            raise RequestError(words.not_found)
+        begins = request.from_version in (None, found.from_version)
+        if not begins or request.to_version != found.to_version:
+            raise RequestError(words.versions)
+    if found.protocol not in request.protocols:
+        raise RequestError(_WORDS[request.api_version].protocol)
     return found.id
 
 
-def _dates(dates: Dates, now: datetime) -> Dates:
-    """The dates of a campaign before its start, checked; an on-demand one is capped to a week."""
+def _dates(dates: Dates, terms: Terms, now: datetime) -> Dates:
+    """The dates of a campaign before its start, checked; an on-demand one may be capped."""
     today = now.date()
     if dates.start_date < today:
         raise RequestError(Refusal.START_DATE)
@@ -128,9 +155,9 @@ def _dates(dates: Dates, now: datetime) -> Dates:
     ):
         if day is not None and day > dates.end_date:
             raise RequestError(refusal)
-    if dates.start_date == today:
-        week = dates.start_date + timedelta(days=ON_DEMAND_DAYS)
-        return replace(dates, end_date=min(dates.end_date, week))
+    if dates.start_date == today and terms.on_demand_days is not None:
+        most = dates.start_date + timedelta(days=terms.on_demand_days)
+        return replace(dates, end_date=min(dates.end_date, most))
     return dates
 
 
@@ -186,12 +213,80 @@ def change_devices(
         raise RequestError(Refusal.NOT_MODIFIABLE)
     wanted = list(dict.fromkeys(imeis))
     _check_list(len(wanted), settings)
-    if type_ == "append" and not _is_proven(tx, campaign.account_id, campaign.package_id):
+    pilot = TERMS[campaign.api_version].pilot
+    if pilot and type_ == "append" and not _is_proven(tx, campaign.account_id, campaign.package_id):
         _check_pilot(len(_members_after(tx, campaign.id, wanted)), settings)
     piece = settings.limits.sweep_devices
     _queue_change(tx, campaign.id, request_id, type_, wanted, piece, now)
     campaigns.set_due(tx, campaign.id, now)
     tx.hint("advance")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangedDevice:
+    """What became of one device that was to be added or taken out."""
+
+    imei: str
+    done: bool
+    reason: Reason = Reason.NONE  # why not; NONE for a device to take out that was not there
+
+
+def change_devices_now(
+    tx: Tx,
+    campaign: Campaign,
+    type_: str,
+    imeis: Sequence[str],
+    settings: Settings,
+    now: datetime,
+) -> list[ChangedDevice]:
+    """Add devices or take them out before the start, and say at once what became of each (v1).
+
+    The caller gives no more than fit one transaction. Raises RequestError.
+    """
+    campaign = campaigns.by_id(tx, campaign.id, lock=True)
+    if campaign.status not in BEFORE_START:
+        raise RequestError(Refusal.UPGRADE_STARTED)
+    while (change := campaigns.next_change(tx, campaign.id)) is not None:
+        admission.carry_out(tx, campaign, change, now)  # what was asked for before comes first
+    wanted = list(dict.fromkeys(imeis))
+    _check_list(len(wanted), settings)
+    if type_ == "append":
+        changed = _let_in(tx, campaign, wanted, settings, now)
+    else:
+        found = upgrades.of_imeis(tx, campaign.id, wanted)
+        admission.remove(tx, campaign.id, found)
+        gone = {upgrade.imei for upgrade in found}
+        changed = [ChangedDevice(imei=imei, done=imei in gone) for imei in wanted]
+    campaigns.set_due(tx, campaign.id, now)
+    tx.hint("advance")
+    return changed
+
+
+def _let_in(
+    tx: Tx, campaign: Campaign, imeis: Sequence[str], settings: Settings, now: datetime
+) -> list[ChangedDevice]:
+    """Check devices as they come; who does not pass is not in the campaign."""
+    present = {u.imei: u for u in upgrades.of_imeis(tx, campaign.id, imeis)}
+    rejected = [u for u in present.values() if u.state is UpgradeState.REJECTED]
+    admission.remove(tx, campaign.id, rejected)  # it may pass by now
+    admission.add(tx, campaign.id, imeis, now)
+    new = [
+        upgrade
+        for upgrade in upgrades.of_imeis(tx, campaign.id, imeis)
+        if upgrade.state is UpgradeState.REQUESTED
+    ]
+    admission.check(tx, campaign, new, settings, now)
+    checked = {u.imei: u for u in upgrades.of_imeis(tx, campaign.id, imeis)}
+    failed = [u for u in checked.values() if u.state is UpgradeState.REJECTED]
+    admission.remove(tx, campaign.id, failed)
+    return [
+        ChangedDevice(
+            imei=imei,
+            done=checked[imei].state is not UpgradeState.REJECTED,
+            reason=checked[imei].reason,
+        )
+        for imei in imeis
+    ]
 
 
 def _members_after(tx: Tx, campaign_id: CampaignId, added: Sequence[str]) -> set[str]:
@@ -211,7 +306,7 @@ def change_dates(
     """Replace dates and windows (``lifecycle.md`` 4.6). Raises RequestError."""
     campaign = campaigns.by_id(tx, campaign.id, lock=True)
     if campaign.status in BEFORE_START:
-        new = _dates(dates, now)
+        new = _dates(dates, TERMS[campaign.api_version], now)
     elif campaign.status is CampaignStatus.SCHEDULED and now < campaign.rules.ends_at:
         new = _running_dates(campaign, dates, now)
     else:
@@ -244,10 +339,12 @@ def _running_dates(campaign: Campaign, dates: Dates, now: datetime) -> Dates:
 def stop_campaign(tx: Tx, campaign: Campaign, now: datetime) -> Campaign:
     """Cancel before the start, abort after it; from this moment nothing is offered.
 
-    Raises RequestError if it is over.
+    Raises RequestError if it is over, or has started and its version's terms do not let it be stopped.
     """
     campaign = campaigns.by_id(tx, campaign.id, lock=True)
-    if campaign.status is CampaignStatus.SCHEDULED and now >= campaign.rules.ends_at:
+    if campaign.status is CampaignStatus.SCHEDULED and (
+        now >= campaign.rules.ends_at or not TERMS[campaign.api_version].stoppable
+    ):
         raise RequestError(Refusal.NOT_CANCELLABLE)
     new = after(campaign.status, CampaignEvent.STOPPED)
     if new in (REFUSE, IGNORE):

@@ -33,11 +33,12 @@ class Attempt:
     downloads: int
     feedback_count: int
     due_at: datetime | None
+    reason: str  # why it failed
 
 
 _COLUMNS = """t.id, t.upgrade_id, t.campaign_id, t.device_id, t.package_id, t.artifact_sha256,
  t.file_name, t.number, t.state, t.offered_at, t.retrieved_at, t.running_at, t.downloaded_at,
- t.closed_at, t.cancel_refused_at, t.coverage, t.downloads, t.feedback_count, t.due_at"""
+ t.closed_at, t.cancel_refused_at, t.coverage, t.downloads, t.feedback_count, t.due_at, t.reason"""
 _SELECT = f"select {_COLUMNS} from attempt t"
 
 
@@ -62,6 +63,7 @@ def _attempt(row: Row) -> Attempt:
         downloads=row[16],
         feedback_count=row[17],
         due_at=opt_from_ms(row[18]),
+        reason=row[19],
     )
 
 
@@ -176,6 +178,11 @@ def set_downloaded(tx: Tx, attempt_id: AttemptId, now: datetime) -> None:
 def set_due(tx: Tx, attempt_id: AttemptId, due_at: datetime) -> None:
     """When it expires by itself."""
     tx.execute("update attempt set due_at = ? where id = ?", (to_ms(due_at), attempt_id))
+
+
+def set_reason(tx: Tx, attempt_id: AttemptId, reason: str) -> None:
+    """Why it failed."""
+    tx.execute("update attempt set reason = ? where id = ?", (reason, attempt_id))
 
 
 def set_coverage(tx: Tx, attempt_id: AttemptId, coverage: str, downloads: int) -> None:

@@ -64,6 +64,14 @@ def set_identity(tx: Tx, device_id: DeviceId, new: Identity, now: datetime) -> N
     )
 
 
+def set_version(tx: Tx, device_id: DeviceId, version: str, now: datetime) -> None:
+    """The device shows what it runs."""
+    tx.execute(
+        "update device set version = ?, refreshed_at = ? where id = ?",
+        (version, to_ms(now), device_id),
+    )
+
+
 def set_imei(tx: Tx, device_id: DeviceId, imei: str) -> None:
     """The device's own IMEI in place of a stand-in, unless another device has it."""
     tx.execute(

@@ -121,6 +121,14 @@ def lock_device(tx: Tx, device_id: DeviceId) -> None:
         tx.one(f"select 1 from device where id = ?{lock}", (device_id,))
 
 
+def try_lock_device(tx: Tx, device_id: DeviceId) -> bool:
+    """``lock_device``, unless somebody else has it: then leave the device to them."""
+    if tx.dialect == "sqlite":
+        return True
+    sql = "select 1 from device where id = ? for no key update skip locked"
+    return tx.one(sql, (device_id,)) is not None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenUpgrade:
     """The device's place in an unfinished campaign, with the campaign's rules."""

@@ -25,10 +25,11 @@ class Upgrade:
     not_before: datetime | None
     started_at: datetime | None
     updated_at: datetime
+    due_at: datetime | None  # of a pushed device: when it has to be looked at next
 
 
 _SELECT = """select u.id, u.campaign_id, u.device_id, u.imei, u.state, u.reason, u.attempts,
- u.not_before, u.started_at, u.updated_at from device_upgrade u"""
+ u.not_before, u.started_at, u.updated_at, u.due_at from device_upgrade u"""
 
 
 def _upgrade(row: Row) -> Upgrade:
@@ -43,14 +44,21 @@ def _upgrade(row: Row) -> Upgrade:
         not_before=opt_from_ms(row[7]),
         started_at=opt_from_ms(row[8]),
         updated_at=from_ms(row[9]),
+        due_at=opt_from_ms(row[10]),
     )
 
 
 def by_id(tx: Tx, upgrade_id: UpgradeId, *, lock: bool = False) -> Upgrade:
     """The upgrade, which must exist."""
+    found = find(tx, upgrade_id, lock=lock)
+    assert found is not None, f"no device upgrade {upgrade_id}"
+    return found
+
+
+def find(tx: Tx, upgrade_id: UpgradeId, *, lock: bool = False) -> Upgrade | None:
+    """The upgrade, None if it was removed."""
     row = tx.one(f"{_SELECT} where u.id = ?{for_update(tx) if lock else ''}", (upgrade_id,))
-    assert row is not None, f"no device upgrade {upgrade_id}"
-    return _upgrade(row)
+    return None if row is None else _upgrade(row)
 
 
 def add(tx: Tx, campaign_id: CampaignId, imeis: Sequence[str], now: datetime) -> int:
@@ -180,12 +188,12 @@ def apply(tx: Tx, moves: Sequence[Move], now: datetime) -> None:
     )
 
 
-def offered(tx: Tx, upgrade: Upgrade, reason: Reason, now: datetime) -> None:
+def offered(tx: Tx, upgrade: Upgrade, state: UpgradeState, reason: Reason, now: datetime) -> None:
     """A further attempt of it begins."""
     changed = tx.execute(
         "update device_upgrade set state = ?, reason = ?, attempts = attempts + 1,"
         " not_before = null, started_at = ?, updated_at = ? where id = ? and state = ?",
-        (UpgradeState.PENDING, reason, to_ms(now), to_ms(now), upgrade.id, upgrade.state),
+        (state, reason, to_ms(now), to_ms(now), upgrade.id, upgrade.state),
     )
     assert changed == 1, f"device upgrade {upgrade.id} is not {upgrade.state} any more"
 

@@ -190,7 +190,7 @@ async def _schedule(
         package_name=package_name,
         from_version=from_version,
         to_version=to_version,
-        protocol=protocol,
+        protocols=frozenset({protocol}),
         distribution_type=distribution_type(protocol),
         start_date=body.start_date,
         end_date=_given(body.end_date),

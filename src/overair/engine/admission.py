@@ -1,0 +1,112 @@
+"""Who is let into a campaign: its device list before the start, and the checks of each device.
+
+The checks are those of ``lifecycle.md`` 2.3; a device that passes belongs to this campaign from then on,
+and to no other. Each function works on as many devices as fit one transaction; who has more of them
+calls it again.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from overair.config import Settings
+from overair.core.attempt import AttemptState
+from overair.core.checks import Candidate, Wanted, check_device, is_imei
+from overair.core.ids import CampaignId, DeviceId
+from overair.core.licenses import license_needed
+from overair.core.upgrade import Reason, UpgradeEvent, UpgradeState
+from overair.engine.upgrades import Happening, apply_events
+from overair.store import attempts, campaigns, push, subscriptions, tally, upgrades
+from overair.store.campaigns import Campaign, DeviceListChange
+from overair.store.database import Tx
+from overair.store.upgrades import Upgrade
+
+
+def carry_out(tx: Tx, campaign: Campaign, change: DeviceListChange, now: datetime) -> None:
+    """Add the devices of a change, unchecked, or take them out."""
+    if change.type == "append":
+        add(tx, campaign.id, change.imeis, now)
+    else:
+        remove(tx, campaign.id, upgrades.of_imeis(tx, campaign.id, change.imeis))
+    campaigns.end_change(tx, change)
+
+
+def add(tx: Tx, campaign_id: CampaignId, imeis: Sequence[str], now: datetime) -> None:
+    """Put devices into the campaign, unchecked."""
+    added = upgrades.add(tx, campaign_id, imeis, now)
+    tally.move(tx, campaign_id, [(None, UpgradeState.REQUESTED)] * added)
+
+
+def remove(tx: Tx, campaign_id: CampaignId, found: Sequence[Upgrade]) -> None:
+    """Take devices out of a campaign that has not started."""
+    leaving = upgrades.lock(tx, found)
+    upgrades.free(tx, [(u.device_id, u.id) for u in leaving if u.device_id is not None])
+    upgrades.remove(tx, [u.id for u in leaving])
+    tally.move(tx, campaign_id, [(u.state, None) for u in leaving])
+
+
+def check(
+    tx: Tx, campaign: Campaign, waiting: list[Upgrade], settings: Settings, now: datetime
+) -> None:
+    """Check devices (``lifecycle.md`` 2.3); those that pass belong to this campaign from here."""
+    known = upgrades.devices_to_check(tx, campaign.account_id, [u.imei for u in waiting])
+    software = upgrades.software_of(tx, [device.id for device in known.values()])
+    subscription = subscriptions.get(tx, campaign.account_id)
+    wanted = Wanted(
+        make=campaign.make,
+        model=campaign.model,
+        protocol=campaign.protocol,
+        from_version=campaign.from_version if campaign.kind == "software" else None,
+        license_needed=subscription is not None and license_needed(subscription.purchase_type),
+    )
+    happenings: list[Happening] = []
+    passed = []
+    for upgrade in waiting:
+        device = known.get(upgrade.imei)
+        if not is_imei(upgrade.imei, check_digit=settings.check_imei_digit):
+            reason = Reason.INVALID_IMEI
+        elif device is None:
+            reason = Reason.NOT_FOUND
+        else:
+            reason = check_device(
+                Candidate(
+                    make=device.make,
+                    model=device.model,
+                    protocol=device.protocol,
+                    version=device.version,
+                    software=frozenset(software.get(device.id, ())),
+                    eligible=device.eligible,
+                    status=device.status,
+                    in_campaign=device.open_upgrade_id is not None,
+                    licensed=device.licensed,
+                ),
+                wanted,
+            )
+        accepted = reason is Reason.CHECKED
+        if accepted and device is not None:
+            passed.append((device.id, upgrade.id))
+        happenings.append(
+            Happening(
+                upgrade=upgrade,
+                event=UpgradeEvent.ACCEPT if accepted else UpgradeEvent.REJECT,
+                reason=reason,
+                device_id=None if device is None else device.id,
+            )
+        )
+    _supersede(tx, [device_id for device_id, _ in passed], settings, now)
+    upgrades.occupy(tx, passed)
+    apply_events(tx, campaign, happenings, settings.limits, now)
+
+
+def _supersede(tx: Tx, device_ids: Sequence[DeviceId], settings: Settings, now: datetime) -> None:
+    """Devices that a campaign left to be tried on belong to this one now (``lifecycle.md`` 3.5).
+
+    An attempt of theirs is over; should it succeed all the same, that is believed when it is heard.
+    """
+    for upgrade_id in push.queued(tx, device_ids):
+        upgrade = upgrades.by_id(tx, upgrade_id, lock=True)
+        for attempt in attempts.open_of_devices(tx, [upgrade.id]).values():
+            attempts.move(tx, attempt, AttemptState.EXPIRED, now)
+            attempts.release_device(tx, attempt)
+        event = Happening(upgrade=upgrade, event=UpgradeEvent.SUPERSEDE, reason=Reason.SUPERSEDED)
+        old = campaigns.by_id(tx, upgrade.campaign_id)
+        apply_events(tx, old, [event], settings.limits, now)

@@ -1,0 +1,69 @@
+"""An attempt failed: the next one, or the end of the device's upgrade.
+
+How often a device is tried is a matter of its protocol: over HTTP a few times with pauses, over OMA-DM
+without limit, unless the old rule is set (``core/retry.py``, ``lifecycle.md`` 3.5).
+"""
+
+from datetime import datetime, timedelta
+
+from overair.config import Settings
+from overair.core.retry import RetryPolicy, next_try
+from overair.core.upgrade import Reason, UpgradeEvent
+from overair.engine.assign import PUSHED
+from overair.engine.upgrades import Happening, apply_events
+from overair.store import attempts, push, upgrades
+from overair.store.attempts import Attempt
+from overair.store.campaigns import Campaign
+from overair.store.database import Tx
+from overair.store.upgrades import Upgrade
+
+
+def policy_of(protocol: str, settings: Settings) -> RetryPolicy:
+    """How often devices of that protocol are tried."""
+    if protocol == PUSHED:
+        return RetryPolicy(
+            attempts=None if settings.omadm.requeue else 1,
+            pause=timedelta(seconds=settings.omadm.retry_pause_s),
+        )
+    return RetryPolicy(
+        attempts=settings.limits.max_attempts, pause=timedelta(seconds=settings.retry_delay_s)
+    )
+
+
+def set_back(
+    tx: Tx,
+    attempt: Attempt,
+    upgrade: Upgrade,
+    campaign: Campaign,
+    reason: Reason,
+    settings: Settings,
+    now: datetime,
+    *,
+    given_up: bool = False,
+    paused: bool = True,
+) -> None:
+    """What follows an attempt that is closed, and failed for that reason.
+
+    ``given_up``: there is no sense in another one. ``paused`` False: there is nothing to pause for.
+    """
+    attempts.set_reason(tx, attempt.id, reason)
+    policy = policy_of(campaign.protocol, settings)
+    again = None
+    if not given_up:
+        again = next_try(policy, made=upgrade.attempts, now=now, paused=paused)
+    pushed = campaign.protocol == PUSHED
+    if again is not None:
+        upgrades.hold_back(tx, upgrade.id, again)
+    if pushed:
+        push.set_due(tx, upgrade.id, None if again is None else _unasked(again, settings))
+    shown = Reason.RETRY_QUEUED if pushed and again is not None else reason
+    event = UpgradeEvent.EXHAUST if again is None else UpgradeEvent.PROGRESS
+    happening = Happening(upgrade=upgrade, event=event, reason=shown)
+    apply_events(tx, campaign, [happening], settings.limits, now)
+
+
+def _unasked(again: datetime, settings: Settings) -> datetime | None:
+    """When a device is called again though no network has told of it (``oma-dm.md`` 9)."""
+    if not settings.omadm.requeue_push_s:
+        return None
+    return again + timedelta(seconds=settings.omadm.requeue_push_s)

@@ -1,0 +1,221 @@
+"""Pushed devices: what is due for each, and what their attempts have beside those of others."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from overair.core.attempt import AttemptState
+from overair.core.ids import AttemptId, CampaignId, DeviceId, UpgradeId
+from overair.core.push import Call
+from overair.core.upgrade import UpgradeState
+from overair.store.database import Row, Tx, from_ms, marks, opt_from_ms, opt_ms, to_ms
+from overair.store.upgrades import CHUNK
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushAttempt:
+    """What an attempt that is pushed has beside its own row."""
+
+    attempt_id: AttemptId
+    correlator: str
+    session: int
+    call: Call
+    pushes: int
+    executed_at: datetime | None
+    verify_until: datetime | None
+    download_only: bool
+
+
+_SELECT = """select p.attempt_id, p.correlator, p.session, p.called_at, p.window_ends_at, p.pushed_at,
+ p.pushes, p.executed_at, p.verify_until, p.download_only from push_attempt p"""
+
+
+def _push_attempt(row: Row) -> PushAttempt:
+    return PushAttempt(
+        attempt_id=AttemptId(row[0]),
+        correlator=row[1],
+        session=row[2],
+        call=Call(
+            called_at=from_ms(row[3]),
+            window_ends_at=from_ms(row[4]),
+            pushed_at=opt_from_ms(row[5]),
+        ),
+        pushes=row[6],
+        executed_at=opt_from_ms(row[7]),
+        verify_until=opt_from_ms(row[8]),
+        download_only=bool(row[9]),
+    )
+
+
+def find(tx: Tx, attempt_id: AttemptId) -> PushAttempt | None:
+    """The attempt's row; None if it is not one that is pushed."""
+    row = tx.one(f"{_SELECT} where p.attempt_id = ?", (attempt_id,))
+    return None if row is None else _push_attempt(row)
+
+
+def by_correlator(tx: Tx, device_id: DeviceId, correlator: str) -> AttemptId | None:
+    """The device's attempt of that correlator."""
+    row = tx.one(
+        "select p.attempt_id from push_attempt p join attempt t on t.id = p.attempt_id"
+        " where p.correlator = ? and t.device_id = ?",
+        (correlator, device_id),
+    )
+    return None if row is None else AttemptId(row[0])
+
+
+def insert(
+    tx: Tx,
+    attempt_id: AttemptId,
+    *,
+    correlator: str,
+    session: int,
+    call: Call,
+) -> None:
+    """The row of a new attempt."""
+    tx.execute(
+        "insert into push_attempt (attempt_id, correlator, session, called_at, window_ends_at)"
+        " values (?, ?, ?, ?, ?)",
+        (attempt_id, correlator, session, to_ms(call.called_at), to_ms(call.window_ends_at)),
+    )
+
+
+def latest_session(tx: Tx, device_id: DeviceId) -> int:
+    """The session number of the device's latest pushed attempt; 0 before the first."""
+    row = tx.one(
+        "select p.session from attempt t join push_attempt p on p.attempt_id = t.id"
+        " where t.device_id = ? order by t.id desc limit 1",
+        (device_id,),
+    )
+    return 0 if row is None else int(row[0])
+
+
+def set_pushed(tx: Tx, attempt_id: AttemptId, now: datetime) -> None:
+    """A notification goes out."""
+    tx.execute(
+        "update push_attempt set pushes = pushes + 1, pushed_at = ? where attempt_id = ?",
+        (to_ms(now), attempt_id),
+    )
+
+
+def call_again(tx: Tx, attempt_id: AttemptId, session: int, call: Call) -> None:
+    """A device that has been silent is called to another session of the same attempt."""
+    tx.execute(
+        "update push_attempt set session = ?, called_at = ?, window_ends_at = ?, pushed_at = ?"
+        " where attempt_id = ?",
+        (
+            session,
+            to_ms(call.called_at),
+            to_ms(call.window_ends_at),
+            opt_ms(call.pushed_at),
+            attempt_id,
+        ),
+    )
+
+
+def set_executed(tx: Tx, attempt_id: AttemptId, now: datetime, *, download_only: bool) -> None:
+    """The device is given its command."""
+    tx.execute(
+        "update push_attempt set executed_at = ?, download_only = ? where attempt_id = ?",
+        (to_ms(now), download_only, attempt_id),
+    )
+
+
+def set_verify_until(tx: Tx, attempt_id: AttemptId, until: datetime) -> None:
+    """The device said that it succeeded, and has until then to show it."""
+    tx.execute(
+        "update push_attempt set verify_until = ? where attempt_id = ?", (to_ms(until), attempt_id)
+    )
+
+
+# Due work ----------------------------------------------------------------------------------------
+
+
+def due(tx: Tx, now: datetime, limit: int) -> list[UpgradeId]:
+    """Upgrades that have to be looked at, earliest first.
+
+    Others may see the same ones: who looks at one locks its device first, and asks again.
+    """
+    rows = tx.all(
+        "select id from device_upgrade where due_at <= ? order by due_at, id limit ?",
+        (to_ms(now), limit),
+    )
+    return [UpgradeId(row[0]) for row in rows]
+
+
+def next_due(tx: Tx) -> datetime | None:
+    """When the first of them is due."""
+    row = tx.one("select min(due_at) from device_upgrade where due_at is not null")
+    return None if row is None else opt_from_ms(row[0])
+
+
+def device_of(tx: Tx, upgrade_id: UpgradeId) -> DeviceId | None:
+    """The device of an upgrade; None if it was never found."""
+    row = tx.one("select device_id from device_upgrade where id = ?", (upgrade_id,))
+    return None if row is None or row[0] is None else DeviceId(row[0])
+
+
+def set_due(tx: Tx, upgrade_id: UpgradeId, due_at: datetime | None) -> None:
+    """When a device has to be looked at next."""
+    tx.execute("update device_upgrade set due_at = ? where id = ?", (opt_ms(due_at), upgrade_id))
+
+
+def start(tx: Tx, campaign_id: CampaignId, now: datetime, limit: int) -> int:
+    """Make up to ``limit`` accepted devices of a campaign due that are not; how many."""
+    return tx.execute(
+        "update device_upgrade set due_at = ? where id in (select id from device_upgrade"
+        " where campaign_id = ? and state = ? and due_at is null order by id limit ?)",
+        (to_ms(now), campaign_id, UpgradeState.ACCEPTED, limit),
+    )
+
+
+def wanted(tx: Tx, device_id: DeviceId) -> UpgradeId | None:
+    """The upgrade of a device that is free for campaigns, and is tried on."""
+    row = tx.one(
+        "select id from device_upgrade where device_id = ? and state = 'queued'"
+        " order by id desc limit 1",
+        (device_id,),
+    )
+    return None if row is None else UpgradeId(row[0])
+
+
+def queued(tx: Tx, device_ids: Sequence[DeviceId]) -> list[UpgradeId]:
+    """The upgrades of these devices that are tried on after their campaigns."""
+    found: list[UpgradeId] = []
+    for start_ in range(0, len(device_ids), CHUNK):
+        chunk = device_ids[start_ : start_ + CHUNK]
+        rows = tx.all(
+            "select id from device_upgrade where state = 'queued'"
+            f" and device_id in ({marks(len(chunk))}) order by id",
+            list(chunk),
+        )
+        found += [UpgradeId(row[0]) for row in rows]
+    return found
+
+
+def hasten(tx: Tx, device_ids: Sequence[DeviceId], now: datetime) -> int:
+    """The devices are there: let those that wait for that have their turn, after their pauses.
+
+    How many were made due. Whoever has an attempt under way is left to it.
+    """
+    changed = 0
+    for start_ in range(0, len(device_ids), CHUNK):
+        chunk = sorted(device_ids[start_ : start_ + CHUNK])
+        changed += tx.execute(
+            "update device_upgrade set due_at = case when not_before > ? then not_before else ? end"
+            " where id in (select u.id from device_upgrade u join device d on d.id = u.device_id"
+            f" where d.id in ({marks(len(chunk))}) and d.open_attempt_id is null"
+            " and (u.state = 'queued' or (u.id = d.open_upgrade_id and u.state = 'pending'))"
+            " and d.protocol = 'OMADM')"
+            " and (due_at is null or due_at > ?)",
+            [to_ms(now), to_ms(now), *chunk, to_ms(now)],
+        )
+    return changed
+
+
+def latest_attempt(tx: Tx, upgrade_id: UpgradeId) -> tuple[AttemptId, AttemptState] | None:
+    """The latest attempt of an upgrade."""
+    row = tx.one(
+        "select id, state from attempt where upgrade_id = ? order by id desc limit 1",
+        (upgrade_id,),
+    )
+    return None if row is None else (AttemptId(row[0]), AttemptState(row[1]))
