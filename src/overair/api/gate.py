@@ -1,6 +1,7 @@
 """Who is calling, and may they: what happens to a request before its handler (API 2).
 
 Every call but the token endpoints carries a bearer token; every FOTA call a session token beside it.
+The network feed has bearer tokens of its own, which open nothing else.
 Both are looked up by fingerprint, one point read each. Using a session writes its last use down at
 most once a second. Then the handler names the account, and the gate says whether the session's user
 has it; an account that does not exist and one that belongs to others get the same answer.
@@ -31,6 +32,7 @@ from overair.core.identity import Lifetimes, SessionState, Throttle
 from overair.core.ids import AccountId, ApplicationId, UserId
 from overair.engine import identity as engine
 from overair.store import identity as store
+from overair.store import operators
 from overair.store.database import Database
 
 SESSION_HEADER = "vz-m2m-token"
@@ -49,6 +51,8 @@ class Security(Enum):
     BEARER = "bearer"
     SESSION = "session"
     """A bearer token and a session token."""
+    OPERATOR = "operator"
+    """A bearer token that the operator made (`overair token add`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +62,7 @@ class Caller:
     application_id: ApplicationId | None = None
     user_id: UserId | None = None
     session_token: str = field(default="", repr=False)
+    operator: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +116,8 @@ class Gate:
         """The caller of a request with these ``headers``, or the error for it."""
         if security is Security.BASIC:
             return Caller()
+        if security is Security.OPERATOR:
+            return Caller(operator=await self._operator(headers.get("authorization", "")))
         application_id = await self._bearer(headers.get("authorization", ""))
         if security is Security.BEARER:
             return Caller(application_id=application_id)
@@ -131,14 +138,16 @@ class Gate:
         return Account(id=account_id, name=name)
 
     async def _bearer(self, header: str) -> ApplicationId:
-        scheme, _, token = header.strip().partition(" ")
-        token = token.strip()
-        if scheme.lower() != "bearer" or not token:
-            raise BearerError.missing()
-        found = await self._db.read(store.bearer, credentials.fingerprint(token))
+        found = await self._db.read(store.bearer, credentials.fingerprint(_token(header)))
         if found is None or not found.is_valid(self.clock.now()):
             raise BearerError.invalid()
         return found.application_id
+
+    async def _operator(self, header: str) -> str:
+        name = await self._db.read(operators.name_of, credentials.fingerprint(_token(header)))
+        if name is None:
+            raise BearerError.invalid()
+        return name
 
     async def _session(self, token: str) -> UserId:
         if not token:
@@ -198,3 +207,12 @@ class Gate:
 
     async def _in_thread(self, work: partial[str] | partial[bool]) -> str | bool:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def _token(header: str) -> str:
+    """The token of an ``Authorization`` header."""
+    scheme, _, token = header.strip().partition(" ")
+    token = token.strip()
+    if scheme.lower() != "bearer" or not token:
+        raise BearerError.missing()
+    return token

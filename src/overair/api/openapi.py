@@ -38,6 +38,7 @@ _SECURITY: dict[Security, list[dict[str, list[str]]]] = {
     Security.BASIC: [{"application": []}],
     Security.BEARER: [{"bearer": []}],
     Security.SESSION: [{"bearer": [], "session": []}],
+    Security.OPERATOR: [{"operator": []}],
 }
 
 _SCHEMES: dict[str, dict[str, str]] = {
@@ -56,6 +57,11 @@ _SCHEMES: dict[str, dict[str, str]] = {
         "in": "header",
         "name": "VZ-M2M-Token",
         "description": "A session token from `POST /api/m2m/v1/session/login`.",
+    },
+    "operator": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An operator's token, made with `overair token add`.",
     },
 }
 

@@ -36,6 +36,8 @@ COMMANDS = (
     ("campaign", "campaigns:app", "Look at campaigns, and watch them."),
     ("explain", "truth:explain", "Say why a device is waiting, and until when."),
     ("verify", "truth:verify", "Recount every counter and check every invariant."),
+    ("network", "networks:app", "Say by hand what the network would tell of a device."),
+    ("token", "tokens:app", "Make and end the tokens of the network feed."),
     ("callbacks", "callbacks:callbacks", "Look at callbacks and their deliveries."),
     ("simulate", "simulate:simulate", "Run a fleet of simulated HTTP devices."),
     ("demo", "demo:demo", "Run a whole campaign over simulated devices, then stay up."),

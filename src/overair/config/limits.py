@@ -20,6 +20,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     request_body_bytes: Annotated[
         Positive, Meta(description="Size of a JSON request body of the management API.")
     ] = 4 * 1024 * 1024
+    network_events: Annotated[
+        Positive, Meta(description="Events in one batch of the network feed.")
+    ] = 10_000
     upload_bytes: Annotated[
         Positive, Meta(description="Size of an uploaded configuration file.")
     ] = 50 * 1024 * 1024

@@ -53,6 +53,7 @@ class Refusal(Enum):
     CHANGE_TYPE = (INVALID, "Invalid type")
     CALLBACK_NAME = (INVALID, "Invalid callback name")
     CALLBACK_URL = (INVALID, "Invalid callback URL")
+    EVENTS = (INVALID, "A batch has 1 to {limit} events")
 
     # What was sent names something that is not there, or not so.
     INDEX_TOO_HIGH = (INVALID, "Index exceeds number of devices in list")

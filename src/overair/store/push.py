@@ -97,6 +97,25 @@ def set_pushed(tx: Tx, attempt_id: AttemptId, now: datetime) -> None:
     )
 
 
+def unsend(tx: Tx, attempt_id: AttemptId, number: int, again_at: datetime) -> bool:
+    """Take the notification of that number back, if it is the attempt's latest: nobody carried it.
+
+    Its device is due again then. False: it has gone on meanwhile.
+    """
+    taken = tx.execute(
+        "update push_attempt set pushes = pushes - 1, pushed_at = null"
+        " where attempt_id = ? and pushes = ?",
+        (attempt_id, number),
+    )
+    if taken:
+        tx.execute(
+            "update device_upgrade set due_at = ? where due_at > ?"
+            " and id = (select upgrade_id from attempt where id = ? and closed_at is null)",
+            (to_ms(again_at), to_ms(again_at), attempt_id),
+        )
+    return bool(taken)
+
+
 def call_again(tx: Tx, attempt_id: AttemptId, session: int, call: Call) -> None:
     """A device that has been silent is called to another session of the same attempt."""
     tx.execute(
