@@ -8,10 +8,12 @@ from overair.core.listener import ListenerRules
 from overair.engine import licenses, listeners
 from overair.store import Database, Tx
 from overair.store.verify import CHECKS, verify
+from tests.engine import pushed
 from tests.engine.world import World, imei
 
 # What is broken by hand, for each check. The devices: 1 succeeded, 2 is at work, 3 waits, 4 failed
-# once and waits, 5 was rejected, 6 has a licence and has been told of nothing.
+# once and waits, 5 was rejected, 6 has a licence and has been told of nothing, 7 is tried on after its
+# campaign, 8 was told to come.
 FAULTS = {
     "tally": "update tally set count = count + 1 where state = 'succeeded'",
     "one open action": (
@@ -34,6 +36,8 @@ FAULTS = {
     "attempts counted": "update device_upgrade set attempts = attempts + 1 where imei = '{4}'",
     "closed campaigns are closed": "update campaign set status = 'ended', closing = null",
     "campaigns go on": "update campaign set due_at = null",
+    "queued devices are free": "update campaign set status = 'scheduled' where status = 'ended'",
+    "pushed devices go on": "update device_upgrade set due_at = null where imei = '{8}'",
     "license pool": "update subscription set license_used_count = 7",
     "license account": (
         "update license set account_id = (select id from account order by id limit 1)"
@@ -63,6 +67,11 @@ def fill(tx: Tx) -> None:
     other = w.add_account("0000123456-00002", kind=MONTHLY, count=3)
     w.add_devices(6, account=other)
     licenses.assign_licenses(tx, other, [imei(6)], w.settings.limits, w.now)
+    pushed.fleet(w, 7, 8)
+    pushed.campaign(w, [7], end=0)
+    pushed.pass_time(w, hours=17)
+    pushed.campaign(w, [8], end=9)
+    pushed.due(w)
 
 
 def findings(tx: Tx) -> dict[str, int]:
@@ -85,7 +94,7 @@ async def test_a_broken_invariant_is_found(database: Database, name: str) -> Non
         fill(tx)
         assert findings(tx) == {}
         sql = FAULTS[name]
-        for number in range(1, 7):
+        for number in range(1, 9):
             sql = sql.replace(f"{{{number}}}", imei(number))
         assert tx.execute(sql) > 0
         found = findings(tx)

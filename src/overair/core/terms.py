@@ -7,6 +7,8 @@ One table, so that the engine has one way of running a campaign and no version i
 from dataclasses import dataclass
 from typing import Final
 
+from overair.core.upgrade import OPEN, UpgradeState
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
@@ -23,6 +25,11 @@ class Terms:
     )
     queues: bool  # a device over OMA-DM that it could not update is tried on after its end
     announces_queued: bool  # its listener is told of the checks even if it starts at once
+
+    @property
+    def lasting(self) -> frozenset[UpgradeState]:
+        """The states of devices that keep a running campaign from ending before its time."""
+        return OPEN | {UpgradeState.FAILED} if self.needs_success else OPEN
 
 
 TERMS: Final = {

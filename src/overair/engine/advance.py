@@ -148,7 +148,7 @@ def _next_watch(campaign: Campaign, now: datetime) -> datetime:
 
 def _watch(tx: Tx, campaign: Campaign, settings: Settings, now: datetime) -> bool:
     counts = tally.counts(tx, campaign.id)
-    lasting = OPEN | {UpgradeState.FAILED} if TERMS[campaign.api_version].needs_success else OPEN
+    lasting = TERMS[campaign.api_version].lasting
     if now >= campaign.rules.ends_at or not counts.keys() & lasting:
         _end(tx, campaign, settings, now)
         return True

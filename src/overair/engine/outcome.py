@@ -15,13 +15,12 @@ from enum import StrEnum
 from overair.config import Settings
 from overair.core import coverage
 from overair.core.attempt import CLOSED, IGNORE, REFUSE, AttemptEvent, AttemptState, after
-from overair.core.campaign import CampaignStatus
 from overair.core.ids import AttemptId, DeviceId
-from overair.core.upgrade import OPEN, Reason, UpgradeEvent
+from overair.core.upgrade import Reason, UpgradeEvent
 from overair.engine import devicelog
-from overair.engine.setbacks import set_back
+from overair.engine.setbacks import hasten_end, set_back
 from overair.engine.upgrades import Happening, apply_events
-from overair.store import attempts, campaigns, inventory, polls, tally, upgrades
+from overair.store import attempts, campaigns, inventory, polls, upgrades
 from overair.store.attempts import Attempt, Message
 from overair.store.campaigns import Campaign
 from overair.store.database import Tx
@@ -180,12 +179,7 @@ def _succeed(
     attempts.release_device(tx, attempt)
     happening = Happening(upgrade=upgrade, event=UpgradeEvent.SUCCEED, reason=Reason.SUCCESS)
     apply_events(tx, campaign, [happening], settings.limits, now)
-    if (
-        campaign.status is CampaignStatus.SCHEDULED
-        and not OPEN & tally.counts(tx, campaign.id).keys()
-    ):
-        campaigns.hasten(tx, campaign.id, now)
-        tx.hint("advance")
+    hasten_end(tx, campaign, now)
 
 
 def _fail(

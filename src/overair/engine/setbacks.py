@@ -7,11 +7,13 @@ without limit, unless the old rule is set (``core/retry.py``, ``lifecycle.md`` 3
 from datetime import datetime, timedelta
 
 from overair.config import Settings
+from overair.core.campaign import CampaignStatus
 from overair.core.retry import RetryPolicy, next_try
+from overair.core.terms import TERMS
 from overair.core.upgrade import Reason, UpgradeEvent
 from overair.engine.assign import PUSHED
 from overair.engine.upgrades import Happening, apply_events
-from overair.store import attempts, push, upgrades
+from overair.store import attempts, campaigns, push, tally, upgrades
 from overair.store.attempts import Attempt
 from overair.store.campaigns import Campaign
 from overair.store.database import Tx
@@ -60,10 +62,25 @@ def set_back(
     event = UpgradeEvent.EXHAUST if again is None else UpgradeEvent.PROGRESS
     happening = Happening(upgrade=upgrade, event=event, reason=shown)
     apply_events(tx, campaign, [happening], settings.limits, now)
+    if again is None:
+        hasten_end(tx, campaign, now)
+
+
+def hasten_end(tx: Tx, campaign: Campaign, now: datetime) -> None:
+    """A device came to its end: if it was the last, the campaign need not wait for its time."""
+    if campaign.status is not CampaignStatus.SCHEDULED:
+        return
+    if not TERMS[campaign.api_version].lasting & tally.counts(tx, campaign.id).keys():
+        campaigns.hasten(tx, campaign.id, now)
+        tx.hint("advance")
 
 
 def _unasked(again: datetime, settings: Settings) -> datetime | None:
-    """When a device is called again though no network has told of it (``oma-dm.md`` 9)."""
+    """When a device is called again though no network has told of it (``oma-dm.md`` 9).
+
+    Counted from the end of the last call, so that calls drift through the hours of the day: a device that
+    is off at the same hours every night is not called in those for ever.
+    """
     if not settings.omadm.requeue_push_s:
         return None
     return again + timedelta(seconds=settings.omadm.requeue_push_s)

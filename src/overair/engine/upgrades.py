@@ -14,7 +14,7 @@ from datetime import datetime
 from overair.config import Limits
 from overair.core.ids import DeviceId
 from overair.core.pilot import is_proven
-from overair.core.upgrade import FINAL, IGNORE, Reason, UpgradeEvent, UpgradeState, after
+from overair.core.upgrade import FINAL, IGNORE, OPEN, Reason, UpgradeEvent, UpgradeState, after
 from overair.engine import billing
 from overair.engine.notify import DeviceChange, notify_devices
 from overair.store import proofs, tally, upgrades
@@ -65,9 +65,10 @@ def note_moves(
         [(m.upgrade.state, m.state) for m in moves if m.upgrade.state is not m.state],
     )
     _prove(tx, campaign, moves, limits, now)
-    ended = [m for m in moves if m.state in FINAL and m.upgrade.state not in FINAL]
-    if ended:
-        upgrades.free(tx, [(m.device_id, m.upgrade.id) for m in ended if m.device_id is not None])
+    left = [m for m in moves if m.state not in OPEN]
+    if left:
+        upgrades.free(tx, [(m.device_id, m.upgrade.id) for m in left if m.device_id is not None])
+    ended = [m for m in left if m.state in FINAL and m.upgrade.state not in FINAL]
     for move in moves:
         if move.device_id is not None and move.state is UpgradeState.SUCCEEDED:
             billing.record_upgrade_license(

@@ -140,6 +140,26 @@ CHECKS: tuple[Check, ...] = (
         ),
     ),
     Check(
+        name="queued devices are free",
+        says="a device that is tried on after its campaign is in no campaign that has it so",
+        find=_query(
+            "select u.id, u.imei, c.status from device_upgrade u"
+            " join campaign c on c.id = u.campaign_id join device d on d.id = u.device_id"
+            " where u.state = 'queued' and (c.status <> 'ended' or d.open_upgrade_id is not null)"
+        ),
+    ),
+    Check(
+        name="pushed devices go on",
+        says="a device with an attempt under way that it was told of will be looked at again",
+        find=_query(
+            "select u.id, u.imei, t.id, t.state from attempt t"
+            " join push_attempt p on p.attempt_id = t.id"
+            " join device_upgrade u on u.id = t.upgrade_id"
+            f" where t.state not in ({_CLOSED_ATTEMPT}) and u.state in ('pending','queued')"
+            " and u.due_at is null"
+        ),
+    ),
+    Check(
         name="license pool",
         says="the licences in use are as many as are assigned",
         find=_query(
