@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from overair.callbacks import CallbackDelivery
 from overair.clock import Clock, ManualClock
 from overair.config import Settings
 from overair.core.campaign import CampaignStatus
-from overair.core.ids import AccountId
+from overair.core.ids import AccountId, CampaignId
 from overair.core.listener import ListenerRules
 from overair.engine import listeners
 from overair.engine.deliveries import Bounds
@@ -25,6 +25,7 @@ from overair.store.callbacks import Listener
 from tests.callbacks.listening import Authority, make_authority
 
 SETTINGS = Settings(callback_private_addresses=True, callback_plain_http=True)
+NO_CAMPAIGN = CampaignId(0)
 RULES = ListenerRules(plain_http=True, private_addresses=True)
 
 
@@ -48,6 +49,8 @@ class Told:
     name: str = ""
     package_name: str = "software"
     status: CampaignStatus = CampaignStatus.SCHEDULED
+    id: CampaignId = NO_CAMPAIGN
+    start_date: date = date(2026, 3, 2)
 
 
 @dataclass(slots=True, kw_only=True)

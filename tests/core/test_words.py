@@ -1,12 +1,12 @@
-"""The published words of v2."""
+"""The published words, version by version."""
 
 from itertools import product
 
 import pytest
 
-from overair.core import words
 from overair.core.campaign import CampaignStatus
 from overair.core.upgrade import Reason, UpgradeState
+from overair.core.words import is_shown, v1, v2
 
 S = CampaignStatus
 U = UpgradeState
@@ -15,18 +15,100 @@ R = Reason
 
 def test_every_state_and_reason_has_a_word() -> None:
     """There is a published word for each campaign status, device state and reason."""
-    assert set(words.CAMPAIGN_V2) == set(S)
-    assert set(words.DEVICE_V2) == set(U)
-    assert set(words.REASON_V2) == set(R)
-    assert len(set(words.CAMPAIGN_V2.values())) == len(S)
-    assert len(set(words.DEVICE_V2.values())) == len(U)
+    assert set(v2.CAMPAIGN_V2) == set(S)
+    assert set(v2.DEVICE_V2) == set(U)
+    assert set(v2.REASON_V2) == set(R)
+    assert len(set(v2.CAMPAIGN_V2.values())) == len(S)
+    # Whether it is tried on within its campaign or after it: it waits.
+    assert len(set(v2.DEVICE_V2.values())) == len(U) - 1
+    assert v2.DEVICE_V2[U.QUEUED] == v2.DEVICE_V2[U.PENDING]
+    assert set(v1.DEVICE_V1) == set(U)
+    assert set(v1.REASON_V1) == set(R)
+
+
+def test_v1_has_no_word_for_what_was_cancelled() -> None:
+    """A campaign that was stopped does not exist for users of v1; v2 shows every one (api.md 4.10)."""
+    hidden = {status for status in S if not is_shown(1, status)}
+    assert hidden == {S.CANCELLED, S.ABORTED}
+    assert set(v1.CAMPAIGN_V1) == set(S) - hidden
+    assert all(is_shown(2, status) for status in S)
+    assert v1.CAMPAIGN_FILTER_V1 == {
+        "RequestPending": S.REQUEST_PENDING,
+        "Queued": S.REQUEST_QUEUED,
+        "InProgress": S.SCHEDULED,
+        "Finished": S.ENDED,
+        "RequestFailed": S.REQUEST_FAILED,
+        "UpgradeFailed": S.FAILED,
+    }
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "said"),
+    [
+        (U.ACCEPTED, R.CHECKED, ("Device Accepted", "success")),
+        (U.REJECTED, R.NOT_FOUND, ("Device Rejected", "Device not found.")),
+        (U.REJECTED, R.INVALID_IMEI, ("Device Rejected", "Invalid Device IMEI.")),
+        (U.REJECTED, R.NOT_ELIGIBLE, ("Device Rejected", "Device not eligible for service.")),
+        (U.REJECTED, R.UNKNOWN_TYPE, ("Device Rejected", "Unknown client device type.")),
+        (
+            U.REJECTED,
+            R.IN_CAMPAIGN,
+            (
+                "Device Rejected",
+                (
+                    "Device scheduled for firmware-upgrade previously, it needs to be completed"
+                    " before another upgrade is scheduled."
+                ),
+            ),
+        ),
+        (
+            U.REJECTED,
+            R.MAKE_MODEL,
+            ("Device Rejected", "Device make/model does not meet software prerequisites."),
+        ),
+        (
+            U.REJECTED,
+            R.VERSION,
+            (
+                "Device Rejected",
+                "Current device software version does not meet software prerequisites.",
+            ),
+        ),
+        (
+            U.REJECTED,
+            R.NOT_ACTIVE,
+            ("Device Rejected", "Device is not in active state or is not connected."),
+        ),
+        (U.REJECTED, R.NO_LICENSE, ("Device Rejected", "No license attached to device")),
+        (U.REJECTED, R.INTERNAL, ("Device Rejected", "Internal Error.")),
+        (U.PENDING, R.NOTIFIED, ("UpgradePending", "Device notified; waiting for the device")),
+        (
+            U.PENDING,
+            R.RETRY_QUEUED,
+            ("UpgradePending", "Upgrade failed, device is queued for retry"),
+        ),
+        (
+            U.QUEUED,
+            R.RETRY_QUEUED,
+            ("UpgradePending", "Upgrade failed, device is queued for retry"),
+        ),
+        (U.SUCCEEDED, R.SUCCESS, ("UpgradeSuccess", "success")),
+        (U.FAILED, R.NO_RESPONSE, ("UpgradeFailed", "Device did not respond within 4 hours")),
+        (U.FAILED, R.DOWNLOAD_FAILED, ("UpgradeFailed", "Download failed")),
+        (U.FAILED, R.INSTALL_FAILED, ("UpgradeFailed", "Install failed")),
+        (U.CANCELLED, R.LICENSE_REMOVED, ("UpgradeFailed", "No license attached to device")),
+    ],
+)
+def test_devices_of_v1(state: UpgradeState, reason: Reason, said: tuple[str, str]) -> None:
+    """Status and reason of a device are those of lifecycle.md 3.3 and 3.5, letter by letter."""
+    assert v1.device_v1(state, reason) == said
 
 
 def test_every_combination_is_said() -> None:
     """Whatever the database holds can be published."""
     for state, reason, status in product(U, R, S):
-        word, text = words.device_v2(state, reason, status)
-        assert word in words.DEVICE_V2.values()
+        word, text = v2.device_v2(state, reason, status)
+        assert word in v2.DEVICE_V2.values()
         assert isinstance(text, str)
 
 
@@ -134,17 +216,12 @@ def test_devices_are_described_as_published(
     state: UpgradeState, reason: Reason, status: CampaignStatus, said: tuple[str, str]
 ) -> None:
     """Status and reason of a device are those of lifecycle.md 4.4, letter by letter."""
-    assert words.device_v2(state, reason, status) == said
+    assert v2.device_v2(state, reason, status) == said
 
 
 def test_campaigns_are_found_by_their_words() -> None:
     """The filter takes each published status, and the second spelling of one (api.md 11, 14)."""
     for status in S:
-        assert words.CAMPAIGN_FILTER_V2[words.CAMPAIGN_V2[status]] is status
-    assert words.CAMPAIGN_FILTER_V2["CampaignQueued"] is S.REQUEST_QUEUED
-    assert len(words.CAMPAIGN_FILTER_V2) == len(S) + 1
-
-
-def test_history_tells_of_endings() -> None:
-    """A device's history has what succeeded and what failed (api.md 5.16)."""
-    assert {U.SUCCEEDED, U.FAILED} == words.HISTORY_STATES
+        assert v2.CAMPAIGN_FILTER_V2[v2.CAMPAIGN_V2[status]] is status
+    assert v2.CAMPAIGN_FILTER_V2["CampaignQueued"] is S.REQUEST_QUEUED
+    assert len(v2.CAMPAIGN_FILTER_V2) == len(S) + 1

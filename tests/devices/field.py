@@ -26,7 +26,7 @@ from overair.clock import ManualClock
 from overair.config import Settings
 from overair.core.credentials import fingerprint
 from overair.core.ids import AccountId, AttemptId, CampaignId, DeviceId
-from overair.core.words import device_v2
+from overair.core.words.v2 import device_v2
 from overair.engine import devicelog, schedule
 from overair.engine.advance import expire, step
 from overair.engine.catalog import FileUpload, Software, add_file, put_software

@@ -39,6 +39,8 @@ class Software:
     make: str = "Verizon"
     model: str = "VZW1"
     protocol: str = "HTTP"
+    from_version: str = "02"
+    to_version: str = "03"
     launch_at: datetime = datetime(2026, 2, 1, 23, 30, tzinfo=UTC)
     release_note: str = "better"
 

@@ -17,7 +17,7 @@ whether a date is in the past (``core``).
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Annotated, ClassVar
 
 from msgspec import Meta, Struct
@@ -271,14 +271,3 @@ def protocol(text: str, refusal: Refusal = Refusal.DISTRIBUTION_TYPE) -> str:
     if found is None:
         raise RequestError(refusal)
     return found
-
-
-def datetime_text(instant: datetime) -> str:
-    """A ``datetime`` of the contract: ``2018-04-01T16:03:00.000Z``."""
-    return instant.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
-
-
-def time_text(instant: datetime) -> str:
-    """A ``timestr`` of the contract: ``2021-06-03 00:03:56.079 +0000 UTC``."""
-    plain = instant.astimezone(UTC).isoformat(sep=" ", timespec="milliseconds")
-    return plain[:-6] + " +0000 UTC"

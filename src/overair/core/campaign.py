@@ -1,6 +1,6 @@
 """A campaign's life, as a total table.
 
-The same states serve the published v1, v2 and v3 (``core/words.py`` has their spellings). Every
+The same states serve the published v1, v2 and v3 (``core/words`` has their spellings). Every
 (status, event) pair is written out: IGNORE where the event changes nothing because it came twice or
 late, REFUSE where whoever caused it has to be told that it cannot be (``lifecycle.md`` 4.1).
 

@@ -8,7 +8,7 @@ or was stopped, has succeeded (``lifecycle.md`` 4.2, ``http-ddi.md`` 6).
 A device over OMA-DM whose campaign is over may be QUEUED: it is free for another campaign, and until
 one takes it, it is tried on without limit (``lifecycle.md`` 3.5).
 
-Not here: single attempts (``core/attempt.py``), published words (``core/words.py``).
+Not here: single attempts (``core/attempt.py``), published words (``core/words``).
 """
 
 from enum import StrEnum
@@ -46,7 +46,7 @@ class UpgradeEvent(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a device is where it is. The published texts are in ``core/words.py``."""
+    """Why a device is where it is. The published texts are in ``core/words``."""
 
     NONE = ""
     CHECKED = "checked"

@@ -3,7 +3,7 @@
 A module for each group of operations, its shapes beside its routes: what only one operation says
 stands there, what several say in ``shapes``. A handler decodes, makes one call (a change in
 ``engine``, a read in ``store``), and encodes. The published words for states and reasons are below,
-in ``core/words.py``, because callbacks say the same.
+in ``core/words``, because callbacks say the same.
 
 Not in here: tokens and decoding (``api/gate.py``, ``api/binding.py``), any rule.
 """

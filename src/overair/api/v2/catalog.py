@@ -15,9 +15,10 @@ from overair.api.v2.shapes import (
     last_id,
     wanted_protocol,
 )
-from overair.api.wire import Answer, DateTimeText, Imei, Query, datetime_text, time_text
+from overair.api.wire import Answer, DateTimeText, Imei, Query
 from overair.core.errors import Refusal
 from overair.core.ids import AccountId
+from overair.core.instants import datetime_text, time_text
 from overair.store import devices, packages
 from overair.store.database import Tx
 from overair.store.devices import Device

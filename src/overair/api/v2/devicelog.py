@@ -9,10 +9,11 @@ from msgspec import Meta
 from overair.api.lookup import device_named
 from overair.api.routing import Call, Routes
 from overair.api.v2.shapes import PREFIX
-from overair.api.wire import Answer, Body, DateTimeText, Imei, Nothing, Query, datetime_text
+from overair.api.wire import Answer, Body, DateTimeText, Imei, Nothing, Query
 from overair.config import Settings
 from overair.core.errors import Refusal
 from overair.core.ids import AccountId
+from overair.core.instants import datetime_text
 from overair.engine import devicelog as engine
 from overair.store import devicelog as store
 from overair.store.database import Tx

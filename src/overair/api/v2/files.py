@@ -21,11 +21,12 @@ from overair.api.v2.shapes import (
     distribution_type,
     wanted_protocol,
 )
-from overair.api.wire import Answer, Body, DateTimeText, Query, datetime_text
+from overair.api.wire import Answer, Body, DateTimeText, Query
 from overair.artifacts.errors import FieldsError, TooLargeError, UploadError
 from overair.artifacts.multipart import receive_form
 from overair.core.errors import Refusal, RequestError
 from overair.core.ids import AccountId
+from overair.core.instants import datetime_text
 from overair.engine import catalog as engine
 from overair.engine.catalog import FileUpload
 from overair.store import packages as store

@@ -15,12 +15,11 @@ from overair.api.wire import (
     Imei,
     Query,
     Success,
-    datetime_text,
     index,
-    time_text,
 )
 from overair.core.errors import Refusal, RequestError
 from overair.core.ids import AccountId
+from overair.core.instants import datetime_text, time_text
 from overair.core.license_words import Request, license_v2
 from overair.engine import licenses as engine
 from overair.engine.licenses import LicenseAnswer, LicensePage

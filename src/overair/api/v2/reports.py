@@ -23,12 +23,13 @@ from overair.api.v2.shapes import (
     campaign_software,
     last_id,
 )
-from overair.api.wire import Answer, DateTimeText, Imei, Query, Uuid, datetime_text, uuid_text
+from overair.api.wire import Answer, DateTimeText, Imei, Query, Uuid, uuid_text
 from overair.core.campaign import CampaignStatus
 from overair.core.errors import Refusal, RequestError
 from overair.core.history import history_start
 from overair.core.ids import AccountId
-from overair.core.words import CAMPAIGN_FILTER_V2, device_v2
+from overair.core.instants import datetime_text
+from overair.core.words.v2 import CAMPAIGN_FILTER_V2, device_v2
 from overair.store import campaigns, devices, tally, upgrades
 from overair.store.campaigns import Campaign
 from overair.store.database import Tx

@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, UnsetType
 from overair.api.wire import Answer, Imei, Uuid, protocol
 from overair.core.errors import Refusal, RequestError
 from overair.core.window import Windows
-from overair.core.words import CAMPAIGN_V2
+from overair.core.words.v2 import CAMPAIGN_V2
 from overair.store.campaigns import Campaign
 
 PREFIX: Final = "/api/fota/v2"

@@ -1,7 +1,7 @@
 """The published words of v2 for states and reasons (``lifecycle.md`` 4.1, 4.4).
 
-The API's reports and the callbacks say the same, so the words have one home below both. One pure
-table a version; nothing is decided here.
+The words were made for devices that pull. A campaign of v2 may be distributed over OMA-DM too: what
+happens there is said in the nearest of them.
 """
 
 from typing import Final
@@ -35,6 +35,7 @@ DEVICE_V2: Final = {
     _U.REJECTED: "DeviceRejected",
     _U.ACCEPTED: "Accepted",
     _U.PENDING: "UpgradePending",
+    _U.QUEUED: "UpgradePending",
     _U.SUCCEEDED: "UpgradeSuccess",
     _U.FAILED: "UpgradeFailed",
     _U.CANCELLED: "CampaignCancelled",
@@ -58,14 +59,22 @@ REASON_V2: Final = {
     _R.NO_LICENSE: "No license attached to device",
     _R.INTERNAL: "Internal Error.",
     _R.NO_REPORT: "RovaClientDidNotReportStatus",
+    _R.NOTIFIED: "RovaClientDidNotReportStatus",
+    _R.RETRY_QUEUED: "Other.",
+    _R.NO_RESPONSE: "RovaClientDidNotReportStatus",
+    _R.DECLINED: "Other.",
     _R.DOWNLOAD_FAILED: "RovaClientDownloadFailed",
     _R.NOT_INSTALLED_YET: "RovaClientDownloadNotInstalledYet",
     _R.INSTALL_FAILED: "RovaClientDownloadedInstallFailed",
+    _R.VERSION_UNCHANGED: "RovaClientDownloadedInstallFailed",
+    _R.UNEXPECTED_VERSION: "RovaClientDownloadedInstallFailed",
+    _R.REPORT_LOST: "RovaClientDidNotReportStatus",
     _R.UNKNOWN_ERROR: "Unknown device error.",
     _R.OTHER: "Other.",
     _R.SUCCESS: "DownloadInstallSucceeded",
     _R.BY_USER: "",
     _R.LICENSE_REMOVED: "No license attached to device",
+    _R.SUPERSEDED: "Other.",
 }
 
 _BY_USER_V2: Final = {
@@ -85,7 +94,3 @@ def device_v2(state: UpgradeState, reason: Reason, status: CampaignStatus) -> tu
     if reason is _R.BY_USER:
         return DEVICE_V2[state], _BY_USER_V2.get(state, "")
     return DEVICE_V2[state], REASON_V2[reason]
-
-
-# History knows two ends (api.md 5.16).
-HISTORY_STATES: Final = frozenset({_U.SUCCEEDED, _U.FAILED})
