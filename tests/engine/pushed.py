@@ -65,6 +65,13 @@ def pass_time(w: World, **delta: float) -> list[tuple[datetime, str]]:
     return told
 
 
+def told(w: World, number: int) -> tuple[str, datetime | None]:
+    """What a person is told that the device waits for, and until when."""
+    explained = w.explain(number)
+    assert explained.sentence
+    return explained.wait, explained.until
+
+
 def attach(w: World, *numbers: int) -> int:
     """The network sees the devices."""
     ids = [w.device(number).id for number in numbers]

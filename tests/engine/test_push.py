@@ -21,6 +21,7 @@ from tests.engine.pushed import (
     runs,
     session,
     succeed,
+    told,
     woken,
 )
 from tests.engine.world import World, hours, imei, refused, story
@@ -55,8 +56,8 @@ def test_a_dated_campaign_notifies_at_midnight(w: World) -> None:
     """00:00 UTC of its start date, not before (lifecycle 3.2)."""
     fleet(w, ONE)
     made = campaign(w, [ONE], start=2, end=9)
-    told = pass_time(w, days=1, hours=15, minutes=59)
-    assert told == []
+    notified = pass_time(w, days=1, hours=15, minutes=59)
+    assert notified == []
     assert w.status(made) is S.REQUEST_QUEUED
     w.wait_for_day(1)
     assert woken(w) == [imei(ONE)]
@@ -69,8 +70,8 @@ def test_a_notification_lives_for_four_hours(w: World) -> None:
     fleet(w, ONE)
     made = campaign(w, [ONE], end=30)
     begun = w.now
-    told = pass_time(w, days=10)
-    assert [(at - begun) // timedelta(minutes=1) for at, _ in told] == [
+    notified = pass_time(w, days=10)
+    assert [(at - begun) // timedelta(minutes=1) for at, _ in notified] == [
         *(0, 1, 5, 15, 30, 60, 90, 120, 150, 180, 210)
     ]
     assert w.outcome(ONE, made) == (U.PENDING, R.RETRY_QUEUED)
@@ -171,8 +172,8 @@ def test_a_session_that_comes_to_nothing_is_called_for_again(w: World) -> None:
     pass_time(w, hours=5)
     session(w, ONE)
     assert woken(w) == []
-    told = pass_time(w, minutes=6)
-    assert len(told) == 2
+    notified = pass_time(w, minutes=6)
+    assert len(notified) == 2
 
 
 @story
@@ -193,9 +194,9 @@ def test_where_no_network_tells_devices_are_called_once_a_day(w: World) -> None:
     """The slow repeat of oma-dm 9: each call is a window of its own, at other hours than the last."""
     fleet(w, ONE)
     made = campaign(w, [ONE], end=30)
-    told = pass_time(w, days=3, hours=11)
-    assert len(told) == 33
-    assert [told[first][0].hour for first in (0, 11, 22)] == [8, 12, 16]
+    notified = pass_time(w, days=3, hours=11)
+    assert len(notified) == 33
+    assert [notified[first][0].hour for first in (0, 11, 22)] == [8, 12, 16]
     assert w.upgrade(ONE, made).attempts == 3
 
 
@@ -382,8 +383,8 @@ def test_a_silent_device_is_asked_before_it_is_given_up(w: World) -> None:
     made = campaign(w, [ONE], end=30)
     (first,) = due(w)
     taken = execute(w, ONE)
-    told = pass_time(w, days=1)
-    assert len(told) == 1
+    notified = pass_time(w, days=1)
+    assert len(notified) == 1
     called = push.job_of(w.tx, w.device(ONE).id, w.settings, w.now)
     assert called is not None
     assert called.session != first.session
@@ -423,6 +424,40 @@ def test_a_late_report_names_its_attempt(w: World) -> None:
     assert w.outcome(ONE, made) == (U.SUCCEEDED, R.SUCCESS)
 
 
+@story
+def test_every_wait_is_explained(w: World) -> None:
+    """From its turn to its success, what a person is told is what the device meets."""
+    w.settings = rules(requeue_push_s=0)
+    fleet(w, ONE)
+    made = campaign(w, [ONE], start=1, end=2)
+    assert told(w, ONE)[0] == "start"
+    w.wait_for_day(1)
+    assert told(w, ONE) == ("turn", w.now)
+    due(w)
+    assert told(w, ONE) == ("offered", w.now + timedelta(hours=4))
+    pass_time(w, hours=4)
+    assert told(w, ONE) == ("attach", None)
+    assert "did not come" in w.explain(ONE).sentence
+    taken = fail(w, ONE)
+    assert told(w, ONE) == ("retry", w.now + timedelta(minutes=15))
+    w.wait(minutes=15)
+    assert told(w, ONE) == ("attach", None)
+    assert "could not install" in w.explain(ONE).sentence
+    taken = execute(w, ONE)
+    assert told(w, ONE) == ("running", w.now + timedelta(days=1))
+    push.downloaded(w.tx, taken, w.settings, w.now)
+    assert told(w, ONE)[0] == "downloaded"
+    waiting = push.job_of(w.tx, w.device(ONE).id, w.settings, w.now)
+    assert waiting is not None
+    push.await_version(w.tx, waiting, w.settings, w.now)
+    assert told(w, ONE) == ("version", w.now + timedelta(hours=1))
+    pass_time(w, days=3)
+    assert w.status(made) is S.ENDED
+    assert told(w, ONE) == ("attach", None)
+    assert push.version_seen(w.tx, w.device(ONE).id, "02", w.settings, w.now)
+    assert told(w, ONE) == ("succeeded", None)
+
+
 # Many at once, and what stands in the way ---------------------------------------------------------
 
 
@@ -432,12 +467,12 @@ def test_work_is_taken_in_pieces(w: World) -> None:
     numbers = list(range(1, 31))
     fleet(w, *numbers)
     campaign(w, numbers)
-    told: list[str] = []
+    taken: list[str] = []
     for _ in range(3):
         some = [wake.imei for wake in due(w, 10)]
         assert len(some) == 10
-        told += some
-    assert sorted(told) == [imei(number) for number in numbers]
+        taken += some
+    assert sorted(taken) == [imei(number) for number in numbers]
     assert due(w, 10) == []
 
 
@@ -515,8 +550,8 @@ def test_v2_holds_its_windows_over_oma_dm(w: World) -> None:
     fleet(w, ONE)
     made = campaign(w, [ONE], version=2, download_windows=hours((10, 12)))  # now it is 8
     assert woken(w) == []
-    told = pass_time(w, hours=2)
-    assert [at.hour for at, _ in told] == [10]
+    notified = pass_time(w, hours=2)
+    assert [at.hour for at, _ in notified] == [10]
     w.wait(hours=2)
     found = session(w, ONE)
     assert found is not None

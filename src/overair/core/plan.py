@@ -35,6 +35,9 @@ class Wait(StrEnum):
     OVER = "over"  # the campaign is over
     DONE = "done"  # its own part is over
     CHECK_IN = "check_in"  # nothing: it is offered at its next check-in
+    TURN = "turn"  # its notification, which is due
+    ATTACH = "attach"  # to be seen by the network, or to open a session
+    VERSION = "version"  # to show the version that it says it has installed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,8 +15,9 @@ from overair.core.campaign import BEFORE_START
 from overair.core.ids import DeviceId, UpgradeId
 from overair.core.plan import Decision, Link, Wait, decide, link
 from overair.core.upgrade import Reason, UpgradeState
-from overair.engine.assign import place_of
-from overair.store import attempts, campaigns, polls, sightings, upgrades
+from overair.engine.assign import PUSHED, place_of
+from overair.engine.explain_push import why_pushed
+from overair.store import attempts, campaigns, polls, push, sightings, upgrades
 from overair.store.attempts import Attempt
 from overair.store.campaigns import Campaign
 from overair.store.database import Tx
@@ -43,6 +44,9 @@ SENTENCES = {
     Wait.OVER: "The campaign is over.",
     Wait.DONE: "The device's part in the campaign is over.",
     Wait.CHECK_IN: "The update is offered at the device's next check-in.",
+    Wait.TURN: "The device is notified as soon as it is its turn.",
+    Wait.ATTACH: "The device is notified when the network sees it.",
+    Wait.VERSION: "The device is to show the new version.",
 }
 
 UNDER_WAY = {
@@ -96,9 +100,10 @@ def explain_device(tx: Tx, imei: str, settings: Settings, now: datetime) -> Expl
 
 
 def _place(tx: Tx, device: Device) -> Upgrade | None:
-    """The device's place in its open campaign, else in the latest one that named it."""
-    if device.open_upgrade_id is not None:
-        return upgrades.by_id(tx, device.open_upgrade_id)
+    """The device's place in the campaign that it is in or tried on for, else in the latest."""
+    place = device.open_upgrade_id or push.wanted(tx, device.id)
+    if place is not None:
+        return upgrades.by_id(tx, place)
     return upgrades.latest_of_imei(tx, device.account_id, device.imei)
 
 
@@ -110,6 +115,10 @@ def _why(
     settings: Settings,
     now: datetime,
 ) -> tuple[str, str, datetime | None]:
+    if device.protocol == PUSHED and upgrade is not None and campaign is not None:
+        told = why_pushed(tx, device, upgrade, campaign, settings, now.astimezone(UTC))
+        if told is not None:
+            return told
     action = None
     if device.open_attempt_id is not None:
         action = polls.deployment(tx, device.open_attempt_id)

@@ -1,0 +1,92 @@
+"""Why is a device over OMA-DM waiting, and until when? The part of ``engine/explain.py`` that is its own.
+
+It reads what ``engine/push.py`` acts on: the attempt under way with its notifications, the pause after a
+failure, and the instant at which the device is due.
+"""
+
+from datetime import UTC, datetime
+
+from overair.config import Settings
+from overair.core.attempt import AttemptState
+from overair.core.plan import Place, Wait, decide
+from overair.core.upgrade import Reason, UpgradeState
+from overair.store import attempts, push
+from overair.store.campaigns import Campaign
+from overair.store.database import Tx
+from overair.store.polls import Device
+from overair.store.upgrades import Upgrade
+
+Why = tuple[str, str, datetime | None]
+
+FAILURES = {
+    Reason.NO_RESPONSE: "it did not come while its notification was alive",
+    Reason.DECLINED: "it declined",
+    Reason.DOWNLOAD_FAILED: "it could not download the package",
+    Reason.INSTALL_FAILED: "it could not install the package",
+    Reason.VERSION: "it runs neither the old nor the new version",
+    Reason.VERSION_UNCHANGED: "it reported success and still shows the old version",
+    Reason.UNEXPECTED_VERSION: "it shows neither the old nor the new version",
+    Reason.REPORT_LOST: "it took its command and never said how it ended",
+}
+
+
+def why_pushed(
+    tx: Tx, device: Device, upgrade: Upgrade, campaign: Campaign, settings: Settings, now: datetime
+) -> Why | None:
+    """What the device waits for; None if its part in the campaign is over, or has not begun."""
+    attempt = None
+    if device.open_attempt_id is not None:
+        attempt = attempts.find(tx, device.open_attempt_id)
+    if attempt is not None and attempt.upgrade_id == upgrade.id:
+        own = push.find(tx, attempt.id)
+        if own is not None:
+            return _under_way(attempt.state, own, upgrade)
+    if upgrade.state is UpgradeState.QUEUED:
+        return _queued(tx, upgrade, settings, now)
+    if upgrade.state not in (UpgradeState.ACCEPTED, UpgradeState.PENDING):
+        return None
+    zone = device.zone if settings.windows_in_device_time else None
+    place = Place(state=upgrade.state, busy=attempt is not None, zone=zone or UTC)
+    decision = decide(
+        campaign.rules, place, now, install_window_alone=settings.install_window_alone
+    )
+    if not decision.offer:
+        return None  # its campaign says when: as for every device
+    if upgrade.state is UpgradeState.PENDING:
+        return _queued(tx, upgrade, settings, now)
+    return Wait.TURN.value, "The device is notified as soon as it is its turn.", upgrade.due_at
+
+
+def _under_way(state: AttemptState, own: push.PushAttempt, upgrade: Upgrade) -> Why:
+    if own.verify_until is not None:
+        sentence = "The device reported success; it is to show the new version."
+        return Wait.VERSION.value, sentence, own.verify_until
+    if state is AttemptState.OFFERED:
+        times = "once" if own.pushes == 1 else f"{own.pushes} times"
+        sentence = (
+            f"The device was notified {times} and has not taken its command."
+            if own.pushes
+            else "The device is here, and has not taken its command."
+        )
+        return state.value, sentence, own.call.window_ends_at
+    sentence = (
+        "The device has the package; its report of the installation is awaited."
+        if state is AttemptState.DOWNLOADED
+        else "The device has taken its command; its report is awaited."
+    )
+    return state.value, sentence, upgrade.due_at
+
+
+def _queued(tx: Tx, upgrade: Upgrade, settings: Settings, now: datetime) -> Why:
+    latest = attempts.of_upgrade(tx, upgrade.id)[-1:]
+    failure = FAILURES.get(Reason(latest[0].reason)) if latest else None
+    told = f"The last attempt failed: {failure}. " if failure else ""
+    if upgrade.not_before is not None and now < upgrade.not_before:
+        return Wait.RETRY.value, f"{told}The next one waits for a pause.", upgrade.not_before
+    if not settings.omadm.requeue:
+        return Wait.DONE.value, f"{told}There is no further one (setting omadm.requeue).", None
+    sentence = (
+        f"{told}The device is queued: it is notified again when the network sees it, and served when"
+        " it opens a session."
+    )
+    return Wait.ATTACH.value, sentence, upgrade.due_at
