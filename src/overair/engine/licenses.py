@@ -26,7 +26,7 @@ from overair.core.licenses import (
 )
 from overair.core.upgrade import Reason
 from overair.engine.schedule import leave_campaign
-from overair.store import billing, licenses, subscriptions
+from overair.store import billing, licenses, push, subscriptions
 from overair.store.billing import BillingEvent
 from overair.store.database import Tx
 from overair.store.licenses import License
@@ -117,6 +117,8 @@ def _take_away(
     for device in devices:
         if device.open_upgrade_id is not None:
             leave_campaign(tx, device.open_upgrade_id, Reason.LICENSE_REMOVED, settings, now)
+    for upgrade_id in push.queued(tx, [device.id for device in devices]):
+        leave_campaign(tx, upgrade_id, Reason.LICENSE_REMOVED, settings, now)
 
 
 # Licences ----------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from overair.core.window import Window, end_of, start_of
 from overair.engine import admission
 from overair.engine.notify import notify_campaign
 from overair.engine.upgrades import Happening, apply_events
-from overair.store import campaigns, packages, proofs, subscriptions, upgrades
+from overair.store import attempts, campaigns, packages, proofs, subscriptions, upgrades
 from overair.store.campaigns import Campaign, Dates, NewCampaign
 from overair.store.database import Tx
 
@@ -369,10 +369,15 @@ def stop_campaign(tx: Tx, campaign: Campaign, now: datetime) -> Campaign:
 def leave_campaign(
     tx: Tx, upgrade_id: UpgradeId, reason: Reason, settings: Settings, now: datetime
 ) -> None:
-    """Take one device out of a campaign in which nothing was offered to it yet."""
+    """Take one device out of a campaign in which nothing was offered to it yet.
+
+    Or out of one that is over, and left it queued; not if an attempt is under way.
+    """
+    at_work = attempts.open_of_devices(tx, [upgrade_id])
     upgrade = upgrades.by_id(tx, upgrade_id, lock=True)
     campaign = campaigns.by_id(tx, upgrade.campaign_id)
-    if upgrade.state not in (UpgradeState.REQUESTED, UpgradeState.ACCEPTED):
+    idle = (UpgradeState.REQUESTED, UpgradeState.ACCEPTED, UpgradeState.QUEUED)
+    if upgrade.state not in idle or at_work:
         return
     happening = Happening(upgrade=upgrade, event=UpgradeEvent.CANCEL, reason=reason)
     apply_events(tx, campaign, [happening], settings.limits, now)
