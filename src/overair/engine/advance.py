@@ -299,8 +299,10 @@ class Advance:
                 log.error("the engine cannot work", error=str(error))
                 busy = False
             if not busy:
+                # Not wait_for: before 3.12 it forgets a cancellation that comes with the wake.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), self._pause_s())
+                    async with asyncio.timeout(self._pause_s()):
+                        await self._wake.wait()
 
     def _pause_s(self) -> float:
         fast = self._settings.engine_interval_s / max(self._settings.time_rate, 1.0)
