@@ -22,6 +22,7 @@ from overair.fleetfile import shapes
 from overair.fleetfile.decode import Placed, decode_fleet, iter_devices, load_fleet
 from overair.fleetfile.encode import write_devices, write_fleet
 from overair.fleetfile.problems import FleetFileError, Problem
+from overair.sealing import Seal
 from overair.store import fleet as store
 from overair.store import licenses, packages, subscriptions, verify
 from overair.store.connection import SqliteTx, connect
@@ -31,6 +32,7 @@ from overair.store.migrations import migrate
 from tests.conftest import START
 
 KEY = b"an installation key of 32 bytes!"
+SEAL = Seal(KEY)
 SETTINGS = Settings()
 ACME, OTHER = "0000123456-00001", "0000123456-00002"
 IMEI, NEXT = "990013907835573", "990013907835574"
@@ -188,7 +190,7 @@ def test_blocks_of_other_protocols_are_kept(tx: Tx) -> None:
     """What is said for LwM2M and OMA-DM comes back with the export; a later block adds to it."""
     fill(tx, fleet(device(lwm2m=f"{{pskIdentity: me, pskKeyHex: '{'0a' * 16}'}}")))
     fill(tx, fleet(device(lwm2m="{endpoint: there}", omadm="{notify: {host: h}}")))
-    (back,) = export_devices(tx)
+    (back,) = export_devices(tx, SEAL)
     assert back.lwm2m == shapes.Lwm2m(endpoint="there", psk_identity="me", psk_key_hex="0a" * 16)
     assert back.omadm == shapes.Omadm(notify=shapes.Notify(host="h", port=2948))
 
@@ -574,17 +576,17 @@ def written(tx: Tx, directory: Path, language: Literal["json", "yaml"], ending: 
     if ending:
         document.devices_file = f"devices{ending}"
         with (directory / document.devices_file).open("w", encoding="utf-8", newline="") as out:
-            write_devices(out.write, ending, export_devices(tx))
+            write_devices(out.write, ending, export_devices(tx, SEAL))
     path = directory / f"fleet.{language}"
     with path.open("w", encoding="utf-8", newline="") as out:
-        write_fleet(out.write, language, document, () if ending else export_devices(tx))
+        write_fleet(out.write, language, document, () if ending else export_devices(tx, SEAL))
     return path
 
 
 def text_of(tx: Tx) -> str:
     """The database's fleet file."""
     out = io.StringIO()
-    write_fleet(out.write, "json", export_document(tx), export_devices(tx))
+    write_fleet(out.write, "json", export_document(tx), export_devices(tx, SEAL))
     return out.getvalue()
 
 

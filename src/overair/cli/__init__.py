@@ -32,7 +32,7 @@ COMMANDS = (
     ("account", "accounts:app", "Look at accounts."),
     ("package", "packages:app", "Add software to the catalogue, and look at it."),
     ("subscription", "subscriptions:app", "See and change what accounts have bought."),
-    ("device", "devices:app", "Look at single devices, and at their tokens."),
+    ("device", "devices:app", "Look at single devices, their tokens and their accounts."),
     ("campaign", "campaigns:app", "Look at campaigns, and watch them."),
     ("explain", "truth:explain", "Say why a device is waiting, and until when."),
     ("verify", "truth:verify", "Recount every counter and check every invariant."),

@@ -1,4 +1,7 @@
-"""``overair device show|refresh``: what is known of one device, its token, and asking it anew."""
+"""``overair device show|refresh``: what is known of one device, its token, and asking it anew.
+
+Accounts of OMA-DM devices: ``device_accounts.py``.
+"""
 
 import hmac
 from typing import Annotated, Any
@@ -7,6 +10,7 @@ from cyclopts import App, Parameter
 from rich.table import Table
 
 from overair.cli import CommandError
+from overair.cli.device_accounts import account, account_facts, bootstrap
 from overair.cli.options import DEFAULT, Common, Installation, print_json, with_installation
 from overair.cli.screen import Screen
 from overair.core.credentials import device_token, fingerprint
@@ -14,11 +18,14 @@ from overair.engine import inventory as engine
 from overair.engine.fleet_devices import GRAIN_BYTES, make_token
 from overair.ids import new_token
 from overair.installation import installation_key
+from overair.sealing import Seal
 from overair.store import attempts, devices, fleet, inventory
 from overair.store.database import Tx
 from overair.store.fleet import Known
 
-app = App(name="device", help="Look at single devices, and at their tokens.")
+app = App(name="device", help="Look at single devices, their tokens and their accounts.")
+app.command(account)
+app.command(bootstrap)
 
 ATTEMPTS_SHOWN = 10
 
@@ -35,6 +42,10 @@ def _facts(tx: Tx, imei: str, key: bytes) -> dict[str, Any]:
     record = devices.by_imei(tx, imei)
     assert record is not None
     device = known.device
+    omadm = account_facts(tx, known.id, imei, Seal(key))
+    protocols = set(fleet.documents(tx, [known.id]).get(known.id, {}))
+    if omadm is not None:
+        protocols.add("OMADM")
     return {
         "deviceId": imei,
         "accountName": fleet.accounts(tx)[device.account_id].name,
@@ -57,7 +68,8 @@ def _facts(tx: Tx, imei: str, key: bytes) -> dict[str, Any]:
         "updateTime": record.updated_at,
         "upgradeTime": record.upgraded_at,
         "refreshTime": record.refreshed_at,
-        "protocols": sorted(fleet.documents(tx, [known.id]).get(known.id, {})),
+        "protocols": sorted(protocols),
+        "omadm": omadm,
         "attributes": inventory.attributes(tx, known.id),
         "software": [
             {
@@ -148,6 +160,10 @@ def _print(found: dict[str, Any]) -> None:
         if name == "tokenSet" or isinstance(value, list | dict):
             continue
         table.add_row(name, _said(name, value, found))
+    for name, value in (found["omadm"] or {}).items():
+        table.add_row(f"omadm {name}", value or "not set")
+    if found["omadm"] is None and found["protocol"] == "OMADM":
+        table.add_row("omadm", "no secrets, and no session; `overair device account` sets them")
     for name, value in found["attributes"].items():
         table.add_row(f"attribute {name}", value)
     for item in found["software"]:

@@ -16,11 +16,14 @@ from overair.cli import CommandError
 from overair.cli.artifact_files import artifact_storage, write_out
 from overair.cli.importing import Imported, import_file
 from overair.cli.options import DEFAULT, Common, Installation, print_json, with_installation
+from overair.engine.dm_accounts import adopt
 from overair.engine.fleet_export import export_devices, export_document
 from overair.fleetfile.decode import ENDINGS
 from overair.fleetfile.encode import write_devices, write_fleet
 from overair.fleetfile.problems import FleetFileError
 from overair.fleetfile.shapes import Fleet
+from overair.installation import installation_key
+from overair.sealing import Seal, SealError
 from overair.store.database import Tx
 from overair.store.packages import Package
 
@@ -110,8 +113,8 @@ def export_fleet(
 ) -> int:
     """Write the installation as a fleet file, which can be imported elsewhere.
 
-    Hashes stand in for secrets, and keys of LwM2M and OMA-DM devices are in clear: guard it like
-    the database. On standard output: YAML, or JSON with --json.
+    Hashes stand in for secrets, but keys of LwM2M and secrets of OMA-DM devices are in clear: guard
+    it like the database and its key together. On standard output: YAML, or JSON with --json.
     """
     if file is not None and file.suffix.lower() not in LANGUAGES:
         raise CommandError(f"{file}: a fleet file ends in .json, .yaml or .yml")
@@ -121,6 +124,8 @@ def export_fleet(
     language = chosen if file is None else LANGUAGES[file.suffix.lower()]
     base = Path.cwd() if file is None else file.parent
     wanted: dict[str, Path] = {}
+    settings = common.settings()
+    seal = Seal(installation_key(settings))
 
     def file_of(package: Package) -> str:
         assert files is not None
@@ -137,24 +142,29 @@ def export_fleet(
         if devices_file is not None:
             document.devices_file = _relative(devices_file, base)
             with _guarded(devices_file) as out:
-                write_devices(out.write, devices_file.suffix, export_devices(tx))
+                write_devices(out.write, devices_file.suffix, export_devices(tx, seal))
         with _guarded(file) as out:
-            _write(out, language, document, tx)
+            _write(out, language, document, tx, seal)
 
     async def work(installation: Installation) -> None:
+        while await installation.db.transact(adopt, seal):
+            pass
         await installation.db.report(write)
         if wanted:
             async with artifact_storage(installation.settings) as storage:
                 for sha256, target in wanted.items():
                     await write_out(storage, sha256, target)
 
-    with_installation(common.settings(), work)
+    try:
+        with_installation(settings, work)
+    except SealError as error:
+        raise CommandError(str(error)) from error
     return 0
 
 
-def _write(out: TextIO, language: Language, document: Fleet, tx: Tx) -> None:
+def _write(out: TextIO, language: Language, document: Fleet, tx: Tx, seal: Seal) -> None:
     inline = document.devices_file is None
-    write_fleet(out.write, language, document, export_devices(tx) if inline else ())
+    write_fleet(out.write, language, document, export_devices(tx, seal) if inline else ())
 
 
 def _relative(path: Path, base: Path) -> str:

@@ -17,6 +17,7 @@ from overair.cli import CommandError
 from overair.cli.artifact_files import artifact_storage, digest, regular, take_in
 from overair.cli.options import Installation
 from overair.core.credentials import SALT_BYTES, hash_secret, verify_secret
+from overair.engine.dm_accounts import adopt
 from overair.engine.fleet import Prepared, Tally, account_ids, check_document, put_document
 from overair.engine.fleet_devices import GRAIN_BYTES, DeviceCheck, put_devices
 from overair.fleetfile.decode import Placed, iter_devices, load_fleet
@@ -24,6 +25,7 @@ from overair.fleetfile.problems import MAX_PROBLEMS, FleetFileError, Problem
 from overair.fleetfile.shapes import Fleet, Package, Stored
 from overair.ids import new_bytes, new_token
 from overair.installation import installation_key
+from overair.sealing import Seal
 from overair.store import fleet as store
 from overair.store import packages
 from overair.store.database import StoreError, Tx
@@ -232,6 +234,8 @@ async def _put_devices(
 ) -> Tally:
     db = installation.db
     key = installation_key(installation.settings)
+    while await db.transact(adopt, Seal(key)):
+        pass
     accounts = await db.report(account_ids)
     tally, done = Tally(), 0
     for batch in _batches(iter_devices(document, directory)):

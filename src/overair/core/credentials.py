@@ -70,6 +70,15 @@ def device_token(key: bytes, imei: str, salt: str) -> str:
     return token
 
 
+def dm_key(name: str, secret: str) -> str:
+    """What stands for a name and its secret in OMA-DM: B64(H(name:secret)) (``oma-dm.md`` 11.1).
+
+    MD5 is that protocol's, and nothing else here uses it; the result is as secret as the secret.
+    """
+    digest = hashlib.md5(f"{name}:{secret}".encode(), usedforsecurity=False).digest()
+    return base64.b64encode(digest).decode()
+
+
 def fingerprint(token: str) -> str:
     """What is stored of a token, and looked up when it is presented."""
     return hashlib.sha256(token.encode()).hexdigest()

@@ -23,10 +23,12 @@ from overair.core.checks import is_imei
 from overair.core.credentials import device_token, fingerprint
 from overair.core.ids import AccountId, DeviceId
 from overair.core.licenses import has_pool
+from overair.engine import dm_accounts
 from overair.engine.fleet import Tally, given
 from overair.fleetfile import shapes
 from overair.fleetfile.decode import Placed
 from overair.fleetfile.problems import FleetFileError, Problem
+from overair.sealing import Seal, SealError
 from overair.store import devices as ids
 from overair.store import fleet as store
 from overair.store import licenses, subscriptions
@@ -230,6 +232,7 @@ def put_devices(
         mine = [device.imei for device in fresh if device.account_id == account_id]
         device_ids |= ids.ids_of(tx, account_id, mine)
     touched |= _put_documents(tx, batch, device_ids)
+    touched |= _put_dm_accounts(tx, batch, device_ids, Seal(key))
     touched |= _assign(tx, licensed, accounts, present, device_ids, now)
     for placed in batch:
         imei = placed.device.device_id
@@ -290,10 +293,9 @@ def make_token(tx: Tx, imei: str, salt: str, key: bytes, now: datetime) -> None:
 def _put_documents(tx: Tx, batch: Sequence[Placed], device_ids: Mapping[str, DeviceId]) -> set[str]:
     """Keep what is said for other protocols; the IMEIs for which it is news."""
     blocks = [
-        (device_ids[placed.device.device_id], protocol, block, placed)
+        (device_ids[placed.device.device_id], "LWM2M", placed.device.lwm2m, placed)
         for placed in batch
-        for protocol, block in (("LWM2M", placed.device.lwm2m), ("OMADM", placed.device.omadm))
-        if block is not None and not isinstance(block, UnsetType)
+        if placed.device.lwm2m is not None and not isinstance(placed.device.lwm2m, UnsetType)
     ]
     if not blocks:
         return set()
@@ -310,6 +312,23 @@ def _put_documents(tx: Tx, batch: Sequence[Placed], device_ids: Mapping[str, Dev
             touched.add(placed.device.device_id)
     store.put_documents(tx, rows)
     return touched
+
+
+def _put_dm_accounts(
+    tx: Tx, batch: Sequence[Placed], device_ids: Mapping[str, DeviceId], seal: Seal
+) -> set[str]:
+    """Keep what is said for OMA-DM; the IMEIs for which it is news."""
+    imeis = {device_ids[placed.device.device_id]: placed for placed in batch}
+    blocks = [
+        (device_id, placed.device.device_id, placed.device.omadm)
+        for device_id, placed in imeis.items()
+        if isinstance(placed.device.omadm, shapes.Omadm)
+    ]
+    try:
+        news = dm_accounts.put_blocks(tx, blocks, seal)
+    except SealError as error:
+        raise FleetFileError(Problem(path="$.devices", rule=str(error))) from error
+    return {imeis[device_id].device.device_id for device_id in news}
 
 
 def _assign(

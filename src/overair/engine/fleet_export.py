@@ -16,8 +16,10 @@ from msgspec import UNSET
 
 from overair.core.checks import is_imei
 from overair.core.ids import PackageId
+from overair.engine import dm_accounts
 from overair.engine.fleet_devices import PULLING
 from overair.fleetfile import shapes
+from overair.sealing import Seal
 from overair.store import fleet as store
 from overair.store import packages, subscriptions
 from overair.store.database import Tx
@@ -131,20 +133,26 @@ def _package(
     )
 
 
-def export_devices(tx: Tx) -> Iterator[shapes.Device]:
-    """All devices with an IMEI, by IMEI, a page at a time."""
+def export_devices(tx: Tx, seal: Seal) -> Iterator[shapes.Device]:
+    """All devices with an IMEI, by IMEI, a page at a time. Raises SealError."""
     names = {account_id: account.name for account_id, account in store.accounts(tx).items()}
     after = ""
     while page := store.page(tx, after, PAGE):
         documents = store.documents(tx, [known.id for known in page])
+        blocks = dm_accounts.blocks_of(tx, {known.id: known.device.imei for known in page}, seal)
         for known in page:
             if is_imei(known.device.imei):
                 name = names[known.device.account_id]
-                yield _device(name, known, documents.get(known.id, {}))
+                yield _device(name, known, documents.get(known.id, {}), blocks.get(known.id, UNSET))
         after = page[-1].device.imei
 
 
-def _device(account: str, known: Known, documents: dict[str, str]) -> shapes.Device:
+def _device(
+    account: str,
+    known: Known,
+    documents: dict[str, str],
+    omadm: shapes.Omadm | msgspec.UnsetType,
+) -> shapes.Device:
     device = known.device
     return shapes.Device(
         account=account,
@@ -160,7 +168,7 @@ def _device(account: str, known: Known, documents: dict[str, str]) -> shapes.Dev
         time_zone=device.time_zone or UNSET,
         ddi=_ddi(device),
         lwm2m=_block(documents.get("LWM2M"), shapes.Lwm2m),
-        omadm=_block(documents.get("OMADM"), shapes.Omadm),
+        omadm=omadm,
     )
 
 
