@@ -44,6 +44,8 @@ from overair.installation import installation_key
 from overair.log import set_up_logging
 from overair.metrics import Metrics, StoreFigures
 from overair.proxy import networks, see_through
+from overair.push import PushDelivery, chosen_transport
+from overair.sealing import Seal
 from overair.store import figures, open_database
 from overair.store.database import (
     Database,
@@ -115,9 +117,21 @@ class Server:
             loops += [
                 Advance(self.db, self.clock, self.settings, self.owner).run,
                 CallbackDelivery(self.db, self.wall, self.settings, self.owner).run,
+                self._push_delivery().run,
                 Housekeeping(self.db, self.storage, self.clock, self.wall, self.settings).run,
             ]
         self._tasks = [asyncio.create_task(_kept_alive(loop)) for loop in loops]
+
+    def _push_delivery(self) -> PushDelivery:
+        return PushDelivery(
+            self.db,
+            self.clock,
+            self.wall,
+            self.settings,
+            Seal(self.key),
+            chosen_transport(self.settings.omadm),
+            self.metrics.count_push,
+        )
 
     async def close(self) -> None:
         """Stop the loops, write what is only in memory, and let go of everything."""
@@ -181,6 +195,8 @@ class Server:
             attempts=figures.attempts_by_state(tx),
             engine_lag_s=figures.engine_lag_ms(tx, self.clock.now()) / 1000,
             callbacks_queued=figures.callbacks_queued(tx),
+            push_lag_s=figures.push_lag_ms(tx, self.clock.now()) / 1000,
+            attaches_waiting=figures.attaches_waiting(tx),
         )
 
 

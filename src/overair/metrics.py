@@ -1,11 +1,12 @@
 """Figures for Prometheus, in its text form at ``/metrics``.
 
 What the store knows (devices by state, engine lag, callbacks waiting) is read when somebody asks;
-what happens in this process (check-ins, answers, their latencies) is counted as it happens, cheaply
-enough for the poll.
+what happens in this process (check-ins, notifications, answers, their latencies) is counted as it
+happens, cheaply enough for the poll.
 """
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -24,6 +25,8 @@ class StoreFigures:
     attempts: dict[str, int] = field(default_factory=dict)  # actions under way, by state
     engine_lag_s: float = 0.0
     callbacks_queued: int = 0
+    push_lag_s: float = 0.0
+    attaches_waiting: int = 0
 
 
 class Latencies:
@@ -65,6 +68,14 @@ class _Counted(Collector):
         yield CounterMetricFamily(
             "overair_check_ins", "Check-ins of HTTP devices.", value=metrics.check_ins
         )
+        pushes = CounterMetricFamily(
+            "overair_pushes",
+            "Notifications of devices, by carrier and what became of them.",
+            labels=["transport", "result"],
+        )
+        for (transport, result), count in metrics.pushes.items():
+            pushes.add_metric([transport, result], count)
+        yield pushes
         latency = HistogramMetricFamily(
             "overair_request_seconds",
             "Time from a request's headers to the end of its answer.",
@@ -81,6 +92,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.check_ins = 0
+        self.pushes: Counter[tuple[str, str]] = Counter()
         self.device_latency = Latencies()
         self.api_latency = Latencies()
         self.registry.register(_Counted(self))
@@ -101,10 +113,24 @@ class Metrics:
         self._callbacks = Gauge(
             "overair_callbacks_queued", "Callbacks not delivered yet.", registry=self.registry
         )
+        self._push_lag = Gauge(
+            "overair_push_lag_seconds",
+            "How long the most overdue device has been waiting to be notified or looked at.",
+            registry=self.registry,
+        )
+        self._attaches = Gauge(
+            "overair_attaches_waiting",
+            "Devices that attached and wait for their turn.",
+            registry=self.registry,
+        )
 
     def count_check_in(self) -> None:
         """A device checked in."""
         self.check_ins += 1
+
+    def count_push(self, transport: str, result: str) -> None:
+        """A notification was handed to a carrier, or could not be."""
+        self.pushes[transport, result] += 1
 
     def render(self, figures: StoreFigures) -> bytes:
         """Everything, in Prometheus's text form."""
@@ -116,4 +142,6 @@ class Metrics:
             self._attempts.labels(state).set(count)
         self._lag.set(figures.engine_lag_s)
         self._callbacks.set(figures.callbacks_queued)
+        self._push_lag.set(figures.push_lag_s)
+        self._attaches.set(figures.attaches_waiting)
         return generate_latest(self.registry)

@@ -4,8 +4,8 @@ from datetime import datetime
 
 from overair.core.attempt import CLOSED, AttemptState
 from overair.core.campaign import FINAL, CampaignStatus
-from overair.store import callback_log, campaigns
-from overair.store.database import Tx, marks
+from overair.store import callback_log, campaigns, network, push
+from overair.store.database import Tx, marks, to_ms
 
 
 def devices_by_state(tx: Tx) -> dict[str, int]:
@@ -32,6 +32,17 @@ def attempts_by_state(tx: Tx) -> dict[str, int]:
 def engine_lag_ms(tx: Tx, now: datetime) -> int:
     """For how long the most overdue campaign has been waiting."""
     return campaigns.overdue_ms(tx, now)
+
+
+def push_lag_ms(tx: Tx, now: datetime) -> int:
+    """For how long the most overdue device has been waiting to be notified or looked at."""
+    first = push.next_due(tx)
+    return 0 if first is None else max(0, to_ms(now) - to_ms(first))
+
+
+def attaches_waiting(tx: Tx) -> int:
+    """Devices that attached and wait for their turn."""
+    return network.count_waking(tx)
 
 
 def callbacks_queued(tx: Tx) -> int:
