@@ -36,15 +36,19 @@ class SimDevice:
     two_phase: bool = False
 
 
-def read_roster(path: Path) -> tuple[SimDevice, ...]:
-    """Read a fleet file."""
+def read_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Read the lines of a fleet file, of either form, with their numbers."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise RosterError(f"{path}: {error}") from None
-    rows = _objects(text) if path.suffix in (".ndjson", ".jsonl", ".json") else _records(text)
+    return _objects(text) if path.suffix in (".ndjson", ".jsonl", ".json") else _records(text)
+
+
+def read_roster(path: Path) -> tuple[SimDevice, ...]:
+    """Read a fleet file."""
     devices: dict[str, SimDevice] = {}
-    for line, row in rows:
+    for line, row in read_rows(path):
         device = _device(line, row)
         if device.controller_id in devices:
             raise RosterError(f"line {line}: {device.controller_id} is there twice")
@@ -67,8 +71,8 @@ def generate_roster(
     """Make up devices with IMEIs of the test range (type code 99) and tokens, the same each time."""
     return tuple(
         SimDevice(
-            controller_id=(imei := _imei(number)),
-            token=_token(seed, imei),
+            controller_id=(imei := made_up_imei(number)),
+            token=made_up_secret(seed, imei, "token"),
             make=make,
             model=model,
             version=version,
@@ -78,7 +82,8 @@ def generate_roster(
     )
 
 
-def _imei(number: int) -> str:
+def made_up_imei(number: int) -> str:
+    """Return an IMEI of the test range."""
     body = f"99001390{number:06d}"
     if len(body) != 14:
         raise ValueError("serial numbers of made-up devices have at most six digits")
@@ -88,8 +93,9 @@ def _imei(number: int) -> str:
     return f"{body}{-total % 10}"
 
 
-def _token(seed: int, imei: str) -> str:
-    dice = Random(hashlib.sha256(f"{seed}/{imei}/token".encode()).digest())
+def made_up_secret(seed: int, imei: str, purpose: str) -> str:
+    """Return a secret of a made-up device, the same each time."""
+    dice = Random(hashlib.sha256(f"{seed}/{imei}/{purpose}".encode()).digest())
     return "".join(dice.choices(_TOKEN_CHARS, k=32))
 
 
