@@ -16,6 +16,7 @@ from overair.config import Limits, Settings
 from overair.core.credentials import Cost, hash_secret
 from overair.engine import identity
 from overair.store import Database, Tx
+from tests.api.v1_world import V1, v1_world
 from tests.api.v2_world import V2, v2_world
 from tests.serving import serving
 
@@ -106,4 +107,20 @@ async def v2(
 async def v2_sqlite(tmp_path: Path, clock: ManualClock, limits: Limits) -> AsyncIterator[V2]:
     """The whole server, where the database makes no difference."""
     async with v2_world("", tmp_path / "data", clock, limits) as found:
+        yield found
+
+
+@pytest.fixture
+async def v1(
+    database_url: str, tmp_path: Path, clock: ManualClock, limits: Limits
+) -> AsyncIterator[V1]:
+    """The whole server as users of v1 see it, once on each kind of database."""
+    async with v1_world(database_url, tmp_path / "data", clock, limits) as found:
+        yield found
+
+
+@pytest.fixture
+async def v1_sqlite(tmp_path: Path, clock: ManualClock, limits: Limits) -> AsyncIterator[V1]:
+    """The same, where the database makes no difference."""
+    async with v1_world("", tmp_path / "data", clock, limits) as found:
         yield found

@@ -68,13 +68,14 @@ class Client:
     world: "V2"
     headers: dict[str, str]
     account: str
+    base: str = BASE
 
     async def call(
         self, method: str, path: str, body: Any = None, *, raw: bytes | None = None
     ) -> Answered:
-        """Call an operation below v2; ``{}`` in the path is the user's account."""
+        """Call an operation below the version's prefix; ``{}`` in the path is the user's account."""
         sent = raw if raw is not None else b"" if body is None else msgspec.json.encode(body)
-        full = BASE + path.replace("{}", self.account)
+        full = self.base + path.replace("{}", self.account)
         answered = await ask(
             self.world.server, method, full.encode(), headers=self.headers, body=sent
         )

@@ -26,7 +26,8 @@ LATER = NOW + timedelta(hours=1)
 
 
 def seen(tx: Tx, account_id: AccountId, protocol: str | None = None) -> list[str]:
-    return [package.name for package in packages.visible_software(tx, account_id, protocol, 100)]
+    protocols = None if protocol is None else [protocol]
+    return [package.name for package in packages.visible_software(tx, account_id, protocols, 100)]
 
 
 def listen(tx: Tx, account_id: AccountId) -> None:

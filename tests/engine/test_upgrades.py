@@ -72,7 +72,7 @@ def test_a_success_is_written_down_everywhere(w: World) -> None:
     assert device.wants_attributes
     assert device.installed_attempt_id == attempt
     assert (device.open_upgrade_id, device.open_attempt_id) == (None, None)
-    (past,) = devices.history(w.tx, device.id, w.now - timedelta(days=1), 10)
+    (past,) = devices.history(w.tx, device.id, 2, w.now - timedelta(days=1), 10)
     assert (past.campaign_uuid, past.state) == (w.get(campaign).uuid, U.SUCCEEDED)
     assert (past.started_at, past.updated_at) == (w.now, w.now)
     installed = assign.installed(w.tx, device, attempt)

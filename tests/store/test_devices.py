@@ -111,22 +111,22 @@ async def test_history_has_what_succeeded_or_failed_newest_first(database: Datab
         begin(tx, 2)
         report(tx, 2, AttemptEvent.FAIL)
         since = history_start(NOW, 6)
-        assert devices.history(tx, two, since, 10) == []
+        assert devices.history(tx, two, 2, since, 10) == []
         end = NOW + timedelta(days=6)
         advance(tx, end)
-        [done] = devices.history(tx, one, since, 10)
+        [done] = devices.history(tx, one, 2, since, 10)
         assert (done.state, done.reason) == (UpgradeState.SUCCEEDED, Reason.SUCCESS)
         assert (done.package_name, done.to_version, done.kind) == (SOFTWARE, "02", "software")
         assert (done.start_date, done.started_at, done.updated_at) == (NOW.date(), NOW, NOW)
-        [failed] = devices.history(tx, two, since, 10)
+        [failed] = devices.history(tx, two, 2, since, 10)
         assert (failed.state, failed.updated_at) == (UpgradeState.FAILED, end)
-        assert devices.history(tx, three, since, 10) == []
+        assert devices.history(tx, three, 2, since, 10) == []
         tx.execute("update device set version = '01'")
         schedule(tx, account, [2], start=NOW)
         upgrade(tx, 2)
-        states = [entry.state for entry in devices.history(tx, two, since, 10)]
+        states = [entry.state for entry in devices.history(tx, two, 2, since, 10)]
         assert states == [UpgradeState.SUCCEEDED, UpgradeState.FAILED]
-        assert len(devices.history(tx, two, since, 1)) == 1
-        assert devices.history(tx, one, NOW + timedelta(days=1), 10) == []
+        assert len(devices.history(tx, two, 2, since, 1)) == 1
+        assert devices.history(tx, one, 2, NOW + timedelta(days=1), 10) == []
 
     await database.transact(story)

@@ -13,6 +13,7 @@ from typing import Concatenate, Generic, ParamSpec, TypeVar
 
 from overair.core.errors import Refusal, RequestError
 from overair.core.ids import AccountId, CampaignId, DeviceId
+from overair.core.words import is_shown
 from overair.store import campaigns, devices, upgrades
 from overair.store.campaigns import Campaign
 from overair.store.database import Tx
@@ -38,9 +39,9 @@ class Page(Generic[T]):
 
 
 def campaign_named(tx: Tx, account_id: AccountId, uuid: str, api_version: int) -> Campaign:
-    """The account's campaign of that id. Raises RequestError."""
+    """The account's campaign of that id, if its version shows it. Raises RequestError."""
     found = campaigns.by_uuid(tx, account_id, uuid, api_version=api_version)
-    if found is None:
+    if found is None or not is_shown(api_version, found.status):
         raise RequestError(Refusal.UPGRADE_ID)
     return found
 

@@ -16,6 +16,7 @@ from overair.api.gate import Security
 from overair.api.published import published_routes
 from overair.api.routing import Route, Streamed
 from overair.api.wire import Form, schema_hook
+from overair.core.words.v1 import CAMPAIGN_FILTER_V1
 
 PATH_PARAMETERS: dict[str, dict[str, Any]] = {
     "acc": {
@@ -31,6 +32,23 @@ PATH_PARAMETERS: dict[str, dict[str, Any]] = {
         "description": "Device id: IMEI",
         "schema": {"type": "string", "pattern": "^[0-9]{15}$"},
         "example": "990013907835573",
+    },
+    "upgradeId": {
+        "description": "Upgrade id",
+        "schema": {"type": "string", "format": "uuid"},
+    },
+    "startIndex": {
+        "description": "Where the page begins; 0: at the start",
+        "schema": {"type": "string", "pattern": "^[0-9]{1,15}$"},
+        "example": "0",
+    },
+    "upgradeStatus": {
+        "description": "Status of the upgrades",
+        "schema": {"type": "string", "enum": [*CAMPAIGN_FILTER_V1]},
+    },
+    "service": {
+        "description": "Name of the callback service",
+        "schema": {"type": "string", "enum": ["Fota"]},
     },
 }
 
@@ -156,7 +174,7 @@ def _operation(route: Route, shapes: _Shapes) -> dict[str, Any]:
 
 def _operation_id(route: Route) -> str:
     name = getattr(route.handler, "__name__", "")
-    version = next((part for part in route.path.split("/") if part in ("v2", "v3")), "")
+    version = next((part for part in route.path.split("/") if part in ("v1", "v2", "v3")), "")
     return f"{version}_{name}" if version and "/fota/" in route.path else name
 
 

@@ -153,6 +153,7 @@ MEMBERS: Mapping[str, Refusal] = {
     "endDate": Refusal.END_DATE,
     "installAfterDate": Refusal.INSTALL_AFTER_DATE,
     "installTimeWindowList": Refusal.TIME_WINDOW,
+    "name": Refusal.CALLBACK_NAME,
     "protocol": Refusal.PROTOCOL,
     "startDate": Refusal.START_DATE,
     "type": Refusal.CHANGE_TYPE,

@@ -9,12 +9,21 @@ each time they start.
 
 from datetime import datetime
 
+from overair.config import Settings
 from overair.core.errors import Refusal, RequestError
 from overair.core.ids import AccountId
 from overair.core.listener import ListenerRules, is_credential, url_problem
 from overair.store import callbacks
 from overair.store.callbacks import Listener, ListenerKey
 from overair.store.database import Tx
+
+
+def rules_of(settings: Settings) -> ListenerRules:
+    """What this installation says about listeners."""
+    return ListenerRules(
+        plain_http=settings.callback_plain_http,
+        private_addresses=settings.callback_private_addresses,
+    )
 
 
 def register(

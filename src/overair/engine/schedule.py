@@ -20,7 +20,7 @@ from overair.core.window import Window, end_of, start_of
 from overair.engine import admission
 from overair.engine.notify import notify_campaign
 from overair.engine.upgrades import Happening, apply_events
-from overair.store import attempts, campaigns, packages, proofs, subscriptions, upgrades
+from overair.store import attempts, campaigns, packages, proofs, subscriptions, tally, upgrades
 from overair.store.campaigns import Campaign, Dates, NewCampaign
 from overair.store.database import Tx
 
@@ -257,6 +257,10 @@ def change_devices_now(
         admission.remove(tx, campaign.id, found)
         gone = {upgrade.imei for upgrade in found}
         changed = [ChangedDevice(imei=imei, done=imei in gone) for imei in wanted]
+        if not tally.counts(tx, campaign.id):
+            # To take every device out is a way to cancel (``api.md`` 4.9).
+            stop_campaign(tx, campaign, now)
+            return changed
     campaigns.set_due(tx, campaign.id, now)
     tx.hint("advance")
     return changed
@@ -265,7 +269,7 @@ def change_devices_now(
 def _let_in(
     tx: Tx, campaign: Campaign, imeis: Sequence[str], settings: Settings, now: datetime
 ) -> list[ChangedDevice]:
-    """Check devices as they come; who does not pass is not in the campaign."""
+    """Check devices as they come; who is new and does not pass is not in the campaign."""
     present = {u.imei: u for u in upgrades.of_imeis(tx, campaign.id, imeis)}
     rejected = [u for u in present.values() if u.state is UpgradeState.REJECTED]
     admission.remove(tx, campaign.id, rejected)  # it may pass by now
@@ -278,7 +282,7 @@ def _let_in(
     admission.check(tx, campaign, new, settings, now)
     checked = {u.imei: u for u in upgrades.of_imeis(tx, campaign.id, imeis)}
     failed = [u for u in checked.values() if u.state is UpgradeState.REJECTED]
-    admission.remove(tx, campaign.id, failed)
+    admission.remove(tx, campaign.id, [u for u in failed if u.imei not in present])
     return [
         ChangedDevice(
             imei=imei,

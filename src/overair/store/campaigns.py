@@ -182,6 +182,39 @@ def by_status(
     return [_campaign(row) for row in tx.all(sql + " order by c.id limit ?", [*params, limit])]
 
 
+_REPORTED = """c.account_id = ? and c.api_version = ? and c.status = ?
+ and (c.ended_at is null or c.ended_at >= ?)"""
+
+
+def by_status_at(
+    tx: Tx,
+    account_id: AccountId,
+    api_version: int,
+    status: CampaignStatus,
+    since: datetime,
+    offset: int,
+    limit: int,
+) -> list[Campaign]:
+    """Campaigns that did not end before ``since``, oldest first, without the first ``offset``."""
+    rows = tx.all(
+        f"{_SELECT} where {_REPORTED} order by c.id limit ? offset ?",
+        (account_id, api_version, status, to_ms(since), limit, offset),
+    )
+    return [_campaign(row) for row in rows]
+
+
+def count_by_status(
+    tx: Tx, account_id: AccountId, api_version: int, status: CampaignStatus, since: datetime
+) -> int:
+    """How many there are of them."""
+    row = tx.one(
+        f"select count(*) from campaign c where {_REPORTED}",
+        (account_id, api_version, status, to_ms(since)),
+    )
+    assert row is not None
+    return int(row[0])
+
+
 def every(tx: Tx, after: CampaignId, limit: int) -> list[Campaign]:
     """Campaigns of all accounts and versions, in order of creation."""
     rows = tx.all(f"{_SELECT} where c.id > ? order by c.id limit ?", (after, limit))

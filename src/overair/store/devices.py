@@ -150,7 +150,7 @@ def count(tx: Tx, account_id: AccountId) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PastUpgrade:
-    """A device's upgrade that has ended."""
+    """A device's upgrade that has ended, or at least one attempt of it."""
 
     campaign_uuid: str
     campaign_name: str
@@ -166,16 +166,45 @@ class PastUpgrade:
     updated_at: datetime
 
 
-def history(tx: Tx, device_id: DeviceId, since: datetime, limit: int) -> list[PastUpgrade]:
+_HISTORY = """select c.uuid, c.name, c.api_version, c.kind, p.name, p.from_version, p.to_version,
+ c.start_date, u.state, u.reason, u.started_at, u.updated_at from device_upgrade u
+ join campaign c on c.id = u.campaign_id join package p on p.id = c.package_id
+ where u.device_id = ? and c.api_version = ? and u.updated_at >= ?"""
+_FAILED_ONCE = """u.attempts > 1 or u.attempts = 1 and (u.reason = ? or u.state = ?)"""
+
+
+def history(
+    tx: Tx, device_id: DeviceId, api_version: int, since: datetime, limit: int
+) -> list[PastUpgrade]:
     """Upgrades of the device that succeeded or failed since then, newest first."""
     rows = tx.all(
-        "select c.uuid, c.name, c.api_version, c.kind, p.name, p.from_version, p.to_version,"
-        " c.start_date, u.state, u.reason, u.started_at, u.updated_at from device_upgrade u"
-        " join campaign c on c.id = u.campaign_id join package p on p.id = c.package_id"
-        " where u.device_id = ? and u.state in (?, ?) and u.updated_at >= ?"
-        " order by u.id desc limit ?",
-        (device_id, UpgradeState.SUCCEEDED, UpgradeState.FAILED, to_ms(since), limit),
+        f"{_HISTORY} and u.state in (?, ?) order by u.id desc limit ?",
+        (device_id, api_version, to_ms(since), UpgradeState.SUCCEEDED, UpgradeState.FAILED, limit),
     )
+    return _past(rows)
+
+
+def history_with_retries(
+    tx: Tx, device_id: DeviceId, api_version: int, since: datetime, limit: int
+) -> list[PastUpgrade]:
+    """The same, and those of which an attempt failed, whether others follow or not (v1)."""
+    rows = tx.all(
+        f"{_HISTORY} and (u.state in (?, ?) or ({_FAILED_ONCE})) order by u.id desc limit ?",
+        (
+            device_id,
+            api_version,
+            to_ms(since),
+            UpgradeState.SUCCEEDED,
+            UpgradeState.FAILED,
+            Reason.RETRY_QUEUED,
+            UpgradeState.CANCELLED,
+            limit,
+        ),
+    )
+    return _past(rows)
+
+
+def _past(rows: Sequence[Row]) -> list[PastUpgrade]:
     return [
         PastUpgrade(
             campaign_uuid=row[0],

@@ -49,6 +49,17 @@ def page_at(tx: Tx, account_id: AccountId, offset: int, limit: int) -> list[Lice
     return [_license(row) for row in rows]
 
 
+def rank(tx: Tx, account_id: AccountId, imei: str) -> int:
+    """How many licences there are up to that IMEI: the number of the first record after it."""
+    row = tx.one(
+        "select count(*) from device d join license l on l.device_id = d.id"
+        " where d.account_id = ? and d.imei <= ?",
+        (account_id, imei),
+    )
+    assert row is not None
+    return int(row[0])
+
+
 def _chunks(device_ids: Iterable[DeviceId]) -> Iterator[list[DeviceId]]:
     ordered = sorted(device_ids)
     for start in range(0, len(ordered), CHUNK):

@@ -5,13 +5,13 @@ is restricted to other accounts. A configuration file is its account's. Make and
 without case, as the checks of a campaign do (``core/checks.py``).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from overair.core.ids import AccountId, PackageId
-from overair.store.database import Row, Tx, for_update, from_ms, to_ms
+from overair.store.database import Row, Tx, for_update, from_ms, marks, to_ms
 
 Kind = tuple[str, str]  # make and model, without case
 
@@ -127,14 +127,14 @@ _OPEN_TO = """(not p.restricted or exists
 
 
 def visible_software(
-    tx: Tx, account_id: AccountId, protocol: str | None, limit: int
+    tx: Tx, account_id: AccountId, protocols: Collection[str] | None, limit: int
 ) -> list[Package]:
-    """Software for devices of the account, by name; of one protocol, if given."""
+    """Software for devices of the account, by name; of these protocols, if any are given."""
     kinds = set(device_kinds(tx, account_id))
-    only = "" if protocol is None else " and p.protocol = ?"
+    only = "" if protocols is None else f" and p.protocol in ({marks(len(protocols))})"
     rows = tx.all(
         f"{_SELECT} where p.kind = 'software' and {_OPEN_TO}{only} order by p.name",
-        (account_id,) if protocol is None else (account_id, protocol),
+        [account_id, *(protocols or ())],
     )
     found = (_package(row) for row in rows)
     fitting = [p for p in found if (p.make.casefold(), p.model.casefold()) in kinds]

@@ -5,11 +5,13 @@ state, slot) that add up. The change rides in the transaction that moves the dev
 verify`` recounts. Slots keep concurrent writers of one campaign off the same row.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from overair.core.ids import CampaignId
 from overair.core.upgrade import UpgradeState
-from overair.store.database import Tx
+from overair.store.database import Tx, marks
+
+CHUNK = 500  # values to one IN list
 
 
 def move(
@@ -41,3 +43,17 @@ def counts(tx: Tx, campaign_id: CampaignId) -> dict[UpgradeState, int]:
         (campaign_id,),
     )
     return {UpgradeState(state): count for state, count in rows if count}
+
+
+def sizes(tx: Tx, campaign_ids: Sequence[CampaignId]) -> dict[CampaignId, int]:
+    """Devices in each of these campaigns, of which there are a page at most."""
+    found: dict[CampaignId, int] = {}
+    for start in range(0, len(campaign_ids), CHUNK):
+        chunk = campaign_ids[start : start + CHUNK]
+        rows = tx.all(
+            "select campaign_id, cast(sum(count) as bigint) from tally"
+            f" where campaign_id in ({marks(len(chunk))}) group by campaign_id",
+            list(chunk),
+        )
+        found.update((CampaignId(campaign_id), int(count)) for campaign_id, count in rows)
+    return found

@@ -159,6 +159,18 @@ def page(tx: Tx, campaign_id: CampaignId, after_imei: str, limit: int) -> list[U
     return [_upgrade(row) for row in rows]
 
 
+def of_campaigns(tx: Tx, campaign_ids: Sequence[CampaignId]) -> dict[CampaignId, list[Upgrade]]:
+    """All upgrades of these campaigns, in the order in which they were asked for."""
+    found: dict[CampaignId, list[Upgrade]] = {campaign_id: [] for campaign_id in campaign_ids}
+    for start in range(0, len(campaign_ids), CHUNK):
+        chunk = campaign_ids[start : start + CHUNK]
+        for row in tx.all(
+            f"{_SELECT} where u.campaign_id in ({marks(len(chunk))}) order by u.id", list(chunk)
+        ):
+            found[CampaignId(row[1])].append(_upgrade(row))
+    return found
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
     """A change of an upgrade, together with what it was."""

@@ -8,7 +8,6 @@ from overair.api.routing import Call, Routes
 from overair.api.v2.shapes import API_VERSION, PREFIX
 from overair.api.wire import Answer, Body, Success, Url
 from overair.core.errors import Refusal
-from overair.core.listener import ListenerRules
 from overair.engine import listeners as engine
 
 routes = Routes(PREFIX, tag="v2 callbacks")
@@ -56,10 +55,7 @@ async def update_callback(call: Call[CallbackRegistration, None]) -> Callback:
 
 async def _register(call: Call[CallbackRegistration, None]) -> Callback:
     account = await call.account()
-    rules = ListenerRules(
-        plain_http=call.settings.callback_plain_http,
-        private_addresses=call.settings.callback_private_addresses,
-    )
+    rules = engine.rules_of(call.settings)
     listener = await call.db.transact(
         engine.register, account.id, API_VERSION, call.body.url, rules, call.now
     )

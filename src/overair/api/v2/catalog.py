@@ -89,7 +89,10 @@ async def list_software(call: Call[None, SoftwareQuery]) -> list[SoftwarePackage
     account = await call.account()
     protocol = wanted_protocol(call.query.distribution_type)
     found = await call.db.report(
-        packages.visible_software, account.id, protocol, call.settings.limits.page_size
+        packages.visible_software,
+        account.id,
+        None if protocol is None else [protocol],
+        call.settings.limits.page_size,
     )
     return [
         SoftwarePackage(

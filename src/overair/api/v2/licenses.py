@@ -1,25 +1,19 @@
 """Subscriptions, licences, and the list of those that are to go first (API 5.1 to 5.4)."""
 
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, UnsetType
 
+from overair.api import licensing
 from overair.api.gate import Account
+from overair.api.licensing import CandidateDevices, CandidateList, LicensedDevice, Subscription
 from overair.api.lookup import START, device_cursor
 from overair.api.routing import Call, Routes
 from overair.api.v2.shapes import PREFIX, DeviceStatus, TimeText, last_id
-from overair.api.wire import (
-    Answer,
-    Body,
-    DateTimeText,
-    Imei,
-    Query,
-    Success,
-    index,
-)
+from overair.api.wire import Answer, Body, Imei, Query, Success
 from overair.core.errors import Refusal, RequestError
 from overair.core.ids import AccountId
-from overair.core.instants import datetime_text, time_text
+from overair.core.instants import time_text
 from overair.core.license_words import Request, license_v2
 from overair.engine import licenses as engine
 from overair.engine.licenses import LicenseAnswer, LicensePage
@@ -28,23 +22,8 @@ from overair.store.database import Tx
 routes = Routes(PREFIX, tag="v2 subscriptions and licenses")
 
 
-class Subscription(Answer):
-    """What the account has bought; one pool serves all protocols."""
-
-    account_name: str
-    purchase_type: Annotated[str, Meta(examples=["TS-HFOTA-EVNT,TS-HFOTA-MRC"])]
-    license_count: int
-    license_used_count: int
-    update_time: DateTimeText
-
-
 class LicenseQuery(Query):
     last_seen_device_id: str = START
-
-
-class LicensedDevice(Answer):
-    device_id: Imei
-    assignment_time: DateTimeText
 
 
 class LicenseSummary(Answer, kw_only=True):
@@ -81,22 +60,6 @@ class CandidateQuery(Query):
     start_index: str = "0"
 
 
-class CandidateDevices(Body):
-    """Devices for the list; ``append`` adds them to it, otherwise they replace it."""
-
-    aliases: ClassVar = {"devicelist": "deviceList", "Type": "type"}
-
-    device_list: list[Imei]
-    type: Annotated[str, Meta(examples=["append"])] | UnsetType = UNSET
-
-
-class CandidateList(Answer):
-    """The whole list."""
-
-    count: int
-    device_list: list[Imei]
-
-
 class CandidatePage(Answer):
     """A page of the list; ``count`` is of the whole."""
 
@@ -109,15 +72,7 @@ class CandidatePage(Answer):
 @routes.add("GET", "/subscriptions/{acc}", errors=(Refusal.NOT_SUBSCRIBED,))
 async def get_subscription(call: Call[None, None]) -> Subscription:
     """Show the account's subscription."""
-    account = await call.account()
-    found = await call.db.read(engine.get_subscription, account.id)
-    return Subscription(
-        account_name=account.name,
-        purchase_type=found.purchase_type,
-        license_count=found.license_count,
-        license_used_count=found.license_used_count,
-        update_time=datetime_text(found.updated_at),
-    )
+    return await licensing.subscription(call)
 
 
 @routes.add("GET", "/licenses/{acc}", errors=(Refusal.NOT_SUBSCRIBED, Refusal.LAST_SEEN_DEVICE_ID))
@@ -133,10 +88,7 @@ async def list_licenses(call: Call[None, LicenseQuery]) -> LicenseSummary:
         has_more_data=page.has_more,
         last_seen_device_id=last_id([item.imei for item in page.licenses]),
         max_page_size=limit,
-        device_list=[
-            LicensedDevice(device_id=item.imei, assignment_time=datetime_text(item.assigned_at))
-            for item in page.licenses
-        ],
+        device_list=licensing.licensed_devices(page.licenses),
     )
 
 
@@ -156,10 +108,7 @@ async def assign_licenses(call: Call[LicenseDevices, None]) -> LicenseResult:
     A device that cannot have one does not keep the others from theirs.
     """
     account = await _account(call)
-    imeis = call.formats.imeis(call.body.device_list)
-    answer = await call.db.transact(
-        engine.assign_licenses, account.id, imeis, call.settings.limits, call.now
-    )
+    answer = await licensing.assign(call, account, call.body.device_list)
     return _result(account, "Assign", answer)
 
 
@@ -171,10 +120,7 @@ async def assign_licenses(call: Call[LicenseDevices, None]) -> LicenseResult:
 async def remove_licenses(call: Call[LicenseDevices, None]) -> LicenseResult:
     """Take licences back that were not used since they were assigned."""
     account = await _account(call)
-    imeis = call.formats.imeis(call.body.device_list)
-    answer = await call.db.transact(
-        engine.remove_licenses, account.id, imeis, call.settings, call.now
-    )
+    answer = await licensing.remove(call, account, call.body.device_list)
     return _result(account, "Remove", answer)
 
 
@@ -203,11 +149,7 @@ def _result(account: Account, request: Request, answer: LicenseAnswer) -> Licens
 @routes.add("GET", "/licenses/{acc}/cancel", errors=(Refusal.INDEX, Refusal.INDEX_TOO_HIGH))
 async def list_cancellation_candidates(call: Call[None, CandidateQuery]) -> CandidatePage:
     """List the devices that lose their licence first when the subscription shrinks."""
-    account = await call.account()
-    offset = index(call.query.start_index)
-    page = await call.db.report(
-        engine.list_candidates, account.id, offset, call.settings.limits.page_size
-    )
+    page = await licensing.candidates(call, call.query.start_index)
     return CandidatePage(
         count=page.count,
         has_more_data=page.has_more,
@@ -223,23 +165,10 @@ async def list_cancellation_candidates(call: Call[None, CandidateQuery]) -> Cand
 )
 async def put_cancellation_candidates(call: Call[CandidateDevices, None]) -> CandidateList:
     """Replace the list of devices that lose their licence first, or append to it."""
-    account = await call.account()
-    if call.body.type not in (UNSET, "append"):
-        raise RequestError(Refusal.CHANGE_TYPE)
-    listed = await call.db.transact(
-        engine.put_candidates,
-        account.id,
-        call.formats.imeis(call.body.device_list),
-        call.settings.limits,
-        call.now,
-        append=call.body.type == "append",
-    )
-    return CandidateList(count=len(listed), device_list=listed)
+    return await licensing.put_candidates(call)
 
 
 @routes.add("DELETE", "/licenses/{acc}/cancel")
 async def drop_cancellation_candidates(call: Call[None, None]) -> Success:
     """Drop the whole list, if there is one."""
-    account = await call.account()
-    await call.db.transact(engine.drop_candidates, account.id, call.now)
-    return Success()
+    return await licensing.drop_candidates(call)

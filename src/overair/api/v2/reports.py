@@ -186,7 +186,7 @@ async def list_device_history(call: Call[None, None]) -> list[DeviceUpgrade]:
 def _history(
     tx: Tx, account_id: AccountId, imei: str, since: datetime, limit: int
 ) -> list[PastUpgrade]:
-    return devices.history(tx, device_named(tx, account_id, imei), since, limit)
+    return devices.history(tx, device_named(tx, account_id, imei), API_VERSION, since, limit)
 
 
 def _past_upgrade(upgrade: PastUpgrade, imei: str, account_name: str) -> DeviceUpgrade:
