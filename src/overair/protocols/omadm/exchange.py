@@ -16,63 +16,44 @@ that it is answered like one who exists.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from overair.protocols.omadm.account import Account
-from overair.protocols.omadm.events import Event
+from overair.protocols.omadm.answers import learn
+from overair.protocols.omadm.decide import Decision, Next, Situation, decide
+from overair.protocols.omadm.entrance import Admitted, Entrance, Request, Settled, told_sizes
+from overair.protocols.omadm.events import (
+    Audit,
+    AuditKind,
+    Authenticated,
+    Ended,
+    Event,
+    ExecLeaving,
+    Step,
+)
+from overair.protocols.omadm.incoming import Heard, listen
 from overair.protocols.omadm.knowledge import Knowledge
-from overair.protocols.omadm.session import Session
+from overair.protocols.omadm.outgoing import frame, payload, write
+from overair.protocols.omadm.session import Owed, Proof, Session, Verb
 from overair.protocols.omadm.task import Profile, Server, Task
-from overair.protocols.syncml.auth import HmacHeader
-from overair.protocols.syncml.codec import Form, MediaType
-from overair.protocols.syncml.message import Message
+from overair.protocols.syncml import auth
+from overair.protocols.syncml.codec import MediaType, decode
+from overair.protocols.syncml.codes import StatusCode
+from overair.protocols.syncml.fumo import Fumo
+from overair.protocols.syncml.message import Cred, Meta
+from overair.protocols.syncml.values import MalformedError
+
+__all__ = ["Outcome", "Received", "Request", "proceed", "read", "receive"]
 
 DEFAULT_PROFILE = Profile()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """A message that could be read. Nothing of it is believed yet."""
-
-    message: Message
-    form: Form
-    body: bytes
-    hmac: HmacHeader | None
-    hmac_given: bool
-    """There was a header; without ``hmac`` it could not be read, which is as good as wrong."""
-
-    @property
-    def user(self) -> str | None:
-        """Who it says it is; look its account up by this first."""
-        return self.hmac.username if self.hmac is not None else self.message.header.source.name
-
-    @property
-    def device(self) -> str:
-        """The device that it says it is: look the account up by this if it gives no user."""
-        return self.message.header.source.uri
-
-    @property
-    def session_id(self) -> str:
-        """The session that it belongs to."""
-        return self.message.header.session_id
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Received:
-    """What a message said, on its way to ``proceed``. Of interest to the edge:"""
-
-    events: tuple[Event, ...]
-    """For the engine, in order, before the task is asked for."""
-    settled: bool
-    """The reply needs no task."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """The reply, and what is to be kept before it is sent."""
 
-    status: int
+    status: int = 200
     """HTTP: 200 with a body; 403 without, for one who was refused too often."""
     body: bytes = b""
     content_type: str = ""
@@ -87,9 +68,38 @@ class Outcome:
     """The row of the decision table, for the log."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """What a message said, on its way to ``proceed``. The edge needs the first two."""
+
+    events: tuple[Event, ...]
+    """For the engine, in order, before the task is asked for."""
+    outcome: Outcome | None
+    """The reply, where no task is needed for it."""
+    request: Request
+    server: Server
+    account: Account
+    knowledge: Knowledge
+    now: datetime
+    admitted: Admitted | None = None
+    heard: Heard | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Tell whether the reply needs no task."""
+        return self.outcome is not None
+
+
 def read(body: bytes, kind: MediaType, hmac: str | None = None) -> Request:
     """Read a body; raise ``MalformedError`` or ``LimitError``, and nothing else."""
-    raise NotImplementedError
+    header: auth.HmacHeader | None = None
+    if hmac is not None:
+        try:
+            header = auth.read_hmac_header(hmac)
+        except MalformedError:
+            header = None
+    message, form = decode(body, kind)
+    return Request(message=message, form=form, body=body, hmac=header, hmac_given=hmac is not None)
 
 
 def receive(
@@ -107,9 +117,200 @@ def receive(
 
     ``secure``: the transport keeps passwords (TLS, or loopback). ``nonce`` gives 16 random bytes.
     """
-    raise NotImplementedError
+    entrance = Entrance(
+        request=request,
+        server=server,
+        account=account,
+        session=session,
+        secure=secure,
+        now=now,
+        nonce=nonce,
+    )
+    received = Received(
+        events=(),
+        outcome=None,
+        request=request,
+        server=server,
+        account=account,
+        knowledge=knowledge,
+        now=now,
+    )
+    admitted = entrance.enter()
+    if isinstance(admitted, Settled):
+        return _settle(received, admitted)
+    message = request.message
+    current = replace(
+        told_sizes(admitted.session, message),
+        device_uri=message.header.source.uri,
+        seen_at=now,
+        messages=admitted.session.messages + 1,
+        client_msg=message.header.msg_id,
+        body=request.digest,
+    )
+    heard = listen(current, admitted.account, message, server.max_obj_size)
+    if heard.other_device:
+        return _settle(received, entrance.turn_out(admitted, AuditKind.OTHER_DEVICE))
+    if heard.session.refused and not heard.open:
+        tries = heard.session.tries + 1
+        heard = replace(heard, session=replace(heard.session, tries=tries))
+    account = admitted.account
+    if heard.server_nonce is not None:
+        account = replace(account, nonces=replace(account.nonces, server=heard.server_nonce))
+    learned = learn(knowledge, heard.answered, now)
+    events = (*heard.events, *learned.events)
+    if admitted.begins:
+        opened = Authenticated(session_id=current.id, by_server=heard.by_server)
+        events = (opened, *events)
+    return replace(
+        received,
+        events=events,
+        account=account,
+        knowledge=learned.knowledge,
+        admitted=admitted,
+        heard=heard,
+    )
 
 
 def proceed(received: Received, task: Task | None, profile: Profile = DEFAULT_PROFILE) -> Outcome:
     """Decide and write the reply. ``task`` is the active attempt after ``received.events``."""
-    raise NotImplementedError
+    if received.outcome is not None:
+        return received.outcome
+    heard, admitted, server = received.heard, received.admitted, received.server
+    assert heard is not None, "what is not settled was listened to"
+    assert admitted is not None, "what is not settled was let in"
+    form = received.request.form
+    package = None if task is None or task.data is None else payload(task.data, form)
+    situation = Situation(
+        server=server,
+        session=heard.session,
+        knowledge=received.knowledge,
+        profile=profile,
+        task=task,
+        now=received.now,
+        open=heard.open,
+        aborted=heard.aborted,
+        answered=heard.answered,
+        piece=heard.piece,
+        object_lost=heard.object_lost,
+        package_size=None if package is None else len(package),
+    )
+    decision = decide(situation)
+    events = decision.next.events
+    if heard.session.messages >= server.session_messages and not decision.next.ends:
+        # No further message is taken: whatever was to come would never be answered.
+        decision = Decision(row="5.5", next=Next(abort=True))
+        events = (*events, Audit(kind=AuditKind.TOO_MANY_MESSAGES))
+    session = replace(
+        heard.session, owed=_decided(heard.session.owed, _will_command(situation, decision))
+    )
+    cred = _our_cred(received.account, session)
+    header = frame(
+        session,
+        form=form,
+        asked=received.request.message.header,
+        code=admitted.code,
+        address=server.address,
+        msg_id=session.server_msg + 1 if session.server_msg else max(session.client_msg, 1),
+        name=None if cred is None else server.name,
+        cred=cred,
+        chal=admitted.chal,
+        meta=_our_sizes(server) if session.server_msg == 0 else None,
+    )
+    written = write(header, session, decision.next, tell_lost=heard.tell_lost, package=package)
+    hmac = _our_mac(received.account, server, session, written.body)
+    kept = replace(
+        written.session,
+        reply=written.body,
+        reply_type=form.media_type.value,
+        reply_mac=hmac or "",
+    )
+    leaving = tuple(
+        ExecLeaving(correlator=sent.ask.correlator or "", step=sent.ask.step)
+        for sent in kept.sent
+        if sent.ask.step is not None and not (decision.next.again or decision.next.next_message)
+    )
+    ended: tuple[Event, ...] = ()
+    if kept.ended and not session.ended:
+        ended = (Ended(session_id=kept.id, row=decision.row),)
+    return Outcome(
+        body=written.body,
+        content_type=form.media_type.value,
+        hmac=hmac,
+        account=received.account,
+        session=kept,
+        knowledge=_remember(situation, leaving),
+        events=(*events, *leaving, *ended),
+        row=decision.row,
+    )
+
+
+def _settle(received: Received, settled: Settled) -> Received:
+    outcome = Outcome(
+        status=settled.status,
+        body=settled.body,
+        content_type=settled.content_type,
+        hmac=settled.hmac,
+        account=settled.account,
+        session=settled.session,
+        knowledge=received.knowledge,
+        row=settled.row,
+    )
+    return replace(received, events=settled.events, account=settled.account, outcome=outcome)
+
+
+def _will_command(situation: Situation, decision: Decision) -> bool:
+    """Tell whether an update will be commanded in this very session, as far as one can know."""
+    task = situation.task
+    return (
+        task is not None
+        and task.in_window
+        and task.executed_at is None
+        and not situation.session.reports
+        and not decision.next.ends
+    )
+
+
+def _decided(owed: tuple[Owed, ...], will_command: bool) -> tuple[Owed, ...]:
+    """Answer the device's question whether there is an update (oma-dm 7.3)."""
+    code = StatusCode.OK if will_command else StatusCode.ACCEPTED
+    return tuple(replace(each, code=code, asked=False) if each.asked else each for each in owed)
+
+
+def _our_cred(account: Account, session: Session) -> Cred | None:
+    """Return our credentials: without being asked, until the client has accepted them for good."""
+    if session.kind == auth.MAC or session.proof is Proof.DONE:
+        return None
+    return auth.md5_cred(account.server_key, _our_nonce(account, session))
+
+
+def _our_mac(account: Account, server: Server, session: Session, body: bytes) -> str | None:
+    if session.kind != auth.MAC:
+        return None
+    mac = auth.mac(account.server_key, _our_nonce(account, session), body)
+    return auth.write_hmac_header(auth.HmacHeader(username=server.name, mac=mac))
+
+
+def _our_nonce(account: Account, session: Session) -> bytes:
+    return account.nonces.server if session.nonce is None else session.nonce
+
+
+def _our_sizes(server: Server) -> Meta | None:
+    if server.max_msg_size is None:
+        return None
+    return Meta(max_msg_size=server.max_msg_size, max_obj_size=server.max_obj_size)
+
+
+def _remember(situation: Situation, leaving: tuple[ExecLeaving, ...]) -> Knowledge:
+    """Keep what an Exec that leaves says of the device: its way, and what it will then have."""
+    knowledge, task, root = situation.knowledge, situation.task, situation.root
+    if not leaving or task is None or root is None:
+        return knowledge
+    step = leaving[0].step
+    if step is Step.DOWNLOAD_AND_UPDATE:
+        return replace(knowledge, downloaded="")
+    if step is not Step.DOWNLOAD:
+        return knowledge
+    node = Fumo(root).download_and_update_url
+    absent = situation.session.code(Verb.REPLACE, node) == StatusCode.NOT_FOUND
+    first = knowledge.download_first or absent
+    return replace(knowledge, downloaded=task.to_version, download_first=first)

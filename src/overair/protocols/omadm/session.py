@@ -48,6 +48,7 @@ class Ask:
     package: bool = False
     """The data is the task's package, in pieces if need be."""
     correlator: str | None = None
+    """The attempt that it is for; only an Exec says so."""
     step: Step | None = None
     """Which Exec it is."""
 
@@ -71,6 +72,7 @@ class Done:
     uri: str
     code: int
     value: str | None = None
+    correlator: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,18 +105,16 @@ class Outgoing:
     ask: Ask
     size: int
     begin: int = 0
-    """Where the piece that was sent last begins."""
+    """Where the piece that was sent last begins, and where it ends."""
     end: int = 0
-    """Where the next one does."""
     restarted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incoming:
-    """A large object of the client's under way: which, how long it is to be, what is there."""
+    """A large object of the client's under way: of which command and node, and what is there."""
 
-    name: str
-    ref: str
+    command: str
     uri: str
     size: int | None
     data: bytes
@@ -153,8 +153,10 @@ class Session:
     max_obj_size: int | None = None
 
     sent: tuple[Sent, ...] = ()
-    heard: bool = False
-    """The client's package has answered our message as a whole, and believed us."""
+    refused: bool = False
+    """The client has not believed us: what it says of our commands does not exist."""
+    more: bool = False
+    """Our package is not complete: a piece of an object, or a Status, is still to come."""
     done: tuple[Done, ...] = ()
     owed: tuple[Owed, ...] = ()
     reports: tuple[Report, ...] = ()
