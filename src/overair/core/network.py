@@ -100,11 +100,9 @@ def split_address(text: str, default_port: int) -> tuple[str, int]:
     """Host and port of ``host``, ``host:port``, ``[IPv6]:port`` or an IPv6 address alone."""
     host, port = text, ""
     if text.startswith("["):
-        host, closed, port = text[1:].partition("]")
-        if not closed or (port and not port.startswith(":")):
-            raise AddressError(f"{text!r} is not host:port")
-        port = port[1:] if port else ""
-        if ":" not in host:
+        host, closed, rest = text[1:].partition("]")
+        port = rest[1:]
+        if not closed or ":" not in host or (rest and (rest[0] != ":" or not port)):
             raise AddressError(f"{text!r} is not host:port")
     elif text.count(":") == 1:
         host, _, port = text.partition(":")

@@ -81,9 +81,6 @@ class SmppTransport:
 
     async def send(self, contact: Contact, package: bytes, validity: timedelta) -> Sent:
         """Submit one SMS, and wait for what the centre says."""
-        assert self._keeper is not None, "it is a context"
-        if self._keeper.done():
-            self._keeper.result()  # a bug of ours: the loop starts again, and the connection with it
         number = _bare(contact.mdn)
         if not number:
             return Sent.NO_ADDRESS
@@ -142,6 +139,9 @@ class SmppTransport:
                 if not down:
                     log.warning("the SMS centre is away", address=place, error=str(error))
                 down = True
+            except Exception:
+                # A bug of ours, in one session. Without a keeper there would never be another.
+                log.exception("the session with the SMS centre failed", address=place)
             finally:
                 self._session = None
             await asyncio.sleep(pause_s)
