@@ -36,9 +36,15 @@ from overair.devices.artifacts import Artifacts
 from overair.devices.asgi import Answer, Receive, Scope, Send, respond
 from overair.devices.ddi import Ddi
 from overair.devices.desk import DeviceRooms
+from overair.devices.dm.accounts import Accounts
+from overair.devices.dm.downloads import Downloads
+from overair.devices.dm.edge import PATH as DM_PATH
+from overair.devices.dm.edge import Dm, DmRooms
 from overair.devices.gate import Gate as DeviceGate
 from overair.devices.seen import SeenBuffer
+from overair.devices.sending import Sending
 from overair.engine.advance import Advance
+from overair.engine.dm_accounts import adopt
 from overair.housekeeping import Housekeeping
 from overair.installation import installation_key
 from overair.log import set_up_logging
@@ -93,16 +99,31 @@ class Server:
                 storage=self.storage,
             ),
         )
-        self.artifacts = Artifacts(self.db, self.storage, settings, self.key)
+        self.seal = Seal(self.key)
+        self.sending = Sending(self.storage)
+        gate = DeviceGate(self.db, self.clock, settings, self.seen, self.key)
         self.ddi = Ddi(
             DeviceRooms(
                 db=self.db,
                 clock=self.clock,
                 settings=settings,
-                gate=DeviceGate(self.db, self.clock, settings, self.seen, self.key),
+                gate=gate,
                 seen=self.seen,
-                artifacts=self.artifacts,
+                artifacts=Artifacts(self.db, self.sending, settings, self.key),
                 on_poll=self.metrics.count_check_in,
+            )
+        )
+        self.dm = Dm(
+            DmRooms(
+                db=self.db,
+                clock=self.clock,
+                settings=settings,
+                gate=gate,
+                seen=self.seen,
+                storage=self.storage,
+                accounts=Accounts(self.seal, self.key, settings.omadm.server_id),
+                downloads=Downloads(self.db, settings, self.key, self.sending),
+                on_session=self.metrics.count_check_in,
             )
         )
         self._openapi = b""
@@ -111,6 +132,8 @@ class Server:
     async def start(self) -> None:
         """Open the database and start the loops. Raises StoreError."""
         await self.db.start()
+        while await self.db.transact(adopt, self.seal):
+            pass
         self._openapi = openapi_json()
         loops: list[Callable[[], Awaitable[None]]] = [self.seen.run]
         if self.settings.engine:
@@ -128,7 +151,7 @@ class Server:
             self.clock,
             self.wall,
             self.settings,
-            Seal(self.key),
+            self.seal,
             chosen_transport(self.settings.omadm),
             self.metrics.count_push,
         )
@@ -159,6 +182,9 @@ class Server:
             self.metrics.api_latency.observe(loop.time() - began)
         elif "/controller/v1/" in path:
             await self.ddi(scope, receive, send)
+            self.metrics.device_latency.observe(loop.time() - began)
+        elif path == DM_PATH or path.startswith(f"{DM_PATH}/"):
+            await self.dm(scope, receive, send)
             self.metrics.device_latency.observe(loop.time() - began)
         else:
             await respond(send, await self._page(scope, path), head=scope["method"] == "HEAD")
@@ -269,7 +295,7 @@ async def _answering(server: Server) -> AsyncIterator[None]:
         if not task.done():
             # A device that has stopped reading would keep us for ever. It resumes at the next start.
             log.warning("requests that do not end are cut", after_s=DRAIN_S)
-            await server.artifacts.cut()
+            await server.sending.cut()
             task.cancel()
         await server.close()
 

@@ -1,7 +1,7 @@
-"""What has to be forgotten: old check-ins, device logs, and bytes that nobody refers to.
+"""What has to be forgotten: old check-ins, device logs, sessions, and bytes that nobody refers to.
 
 Each turn deletes in small batches, so that devices' reports come in between, and starts again when
-there was nothing more. Sessions are forgotten by logins, callbacks by their delivery.
+there was nothing more. Sessions of people are forgotten by logins, callbacks by their delivery.
 """
 
 from datetime import timedelta
@@ -14,7 +14,7 @@ from overair.artifacts.storage import ArtifactStorage
 from overair.clock import Clock
 from overair.config import Settings
 from overair.engine import devicelog
-from overair.store import packages, seen
+from overair.store import dm_sessions, packages, seen
 from overair.store.database import Database, StoreError
 
 BATCH: Final = 5000  # rows to one delete
@@ -58,6 +58,9 @@ class Housekeeping:
         while await self._db.transact(seen.purge, check_ins, BATCH) >= BATCH:
             pass
         while await self._db.transact(devicelog.purge, settings, now, BATCH) >= BATCH:
+            pass
+        silent = now - timedelta(seconds=settings.omadm.session_idle_s)
+        while await self._db.transact(dm_sessions.purge, silent, BATCH) >= BATCH:
             pass
         referenced = await self._db.report(packages.referenced)
         await self._storage.sweep(referenced, before=wall - YOUNG)

@@ -1,28 +1,21 @@
 """Artifacts as devices see them: who may fetch what, how it is described, and what was sent.
 
 A device may fetch the file of its open action and that of its latest installation, and nothing else
-(``http-ddi.md`` 5.4). The bytes are sent by ``artifacts/serving.py``; what was sent is counted for the
-action, for *downloaded* is a fact of ours and not only the device's word.
+(``http-ddi.md`` 5.4). The bytes are sent by ``devices/sending.py``; what was sent is counted for the action.
 """
 
-import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import structlog
-
-from overair.artifacts.errors import StorageError
 from overair.artifacts.links import sign
-from overair.artifacts.serving import serve_bytes, serve_handoff
-from overair.artifacts.storage import ArtifactStorage
 from overair.clock import SystemClock
 from overair.config import Settings
 from overair.core.attempt import AttemptState
 from overair.core.ids import DeviceId
 from overair.devices.asgi import Answer, Request, Send
 from overair.devices.gate import Caller
+from overair.devices.sending import Sending
 from overair.engine import assign
 from overair.engine.assign import Look
 from overair.engine.outcome import note_bytes
@@ -36,11 +29,7 @@ from overair.protocols.ddi.values import (
     MaintenanceWindow,
 )
 from overair.store import polls
-from overair.store.database import Database, StoreError
-
-log = structlog.get_logger()
-
-SETTLE_S = 2.0  # more than writing down what was sent takes
+from overair.store.database import Database
 
 
 def described(look: Look) -> tuple[tuple[Handling, Handling, MaintenanceWindow | None], str]:
@@ -68,33 +57,16 @@ def described(look: Look) -> tuple[tuple[Handling, Handling, MaintenanceWindow |
 class Artifacts:
     """The artifact resources of one server."""
 
-    def __init__(
-        self, db: Database, storage: ArtifactStorage, settings: Settings, key: bytes
-    ) -> None:
+    def __init__(self, db: Database, sending: Sending, settings: Settings, key: bytes) -> None:
         self._db = db
-        self._storage = storage
+        self._sending = sending
         self._settings = settings
         self._key = key
         self._wall = SystemClock()
-        self._ending: dict[DeviceId, set[asyncio.Future[None]]] = {}
-        self._under_way: set[asyncio.Task[Any]] = set()
-
-    async def cut(self) -> None:
-        """End the downloads that are under way; what was sent of them is noted."""
-        for task in self._under_way:
-            task.cancel()
-        if self._under_way:
-            await asyncio.wait(set(self._under_way), timeout=SETTLE_S)
 
     async def settled(self, device_id: DeviceId) -> None:
-        """Wait until downloads of which the device may have the last byte are noted.
-
-        A device reports right behind its download, on another connection: its report must not
-        overtake what it is about. Only of this process, and not for ever.
-        """
-        ending = self._ending.get(device_id)
-        if ending:
-            await asyncio.wait(tuple(ending), timeout=SETTLE_S)
+        """Wait until downloads of which the device may have the last byte are noted."""
+        await self._sending.settled(device_id)
 
     def deployment(self, base: str, look: Look) -> Deployment:
         """The deployment as it is told to the device whose base resource is at ``base``."""
@@ -157,80 +129,29 @@ class Artifacts:
         self, request: Request, send: Send, route: Route, caller: Caller, now: datetime
     ) -> Answer | None:
         """Send the file, or the answer that says why not."""
-        task = asyncio.current_task()
-        assert task is not None
-        self._under_way.add(task)
-        try:
-            return await self._serve(request, send, route, caller, now)
-        finally:
-            self._under_way.discard(task)
-
-    async def _serve(
-        self, request: Request, send: Send, route: Route, caller: Caller, now: datetime
-    ) -> Answer | None:
         found = await self.allowed(route, caller, now)
-        try:
-            handoff = await self._storage.hand_off(found.sha256)
-            if handoff is not None:
-                await serve_handoff(send, handoff, filename=found.file_name)
-                return None
-            reader = await self._storage.open(found.sha256)
-        except StorageError as error:
-            log.error("an artifact cannot be read", sha256=found.sha256, error=str(error))
-            return Answer(503, headers=((b"retry-after", b"30"),))
-        started = False
-        device_id = caller.device.id
-        noted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-        def on_last() -> None:
-            self._ending.setdefault(device_id, set()).add(noted)
-
-        async def tracked_send(message: object) -> None:
-            nonlocal started
-            started = True
-            await send(message)  # type: ignore[arg-type]  # one message type, two names for it
-
-        async def on_sent(start: int, end: int) -> None:
-            if found.state is AttemptState.FINISHED:
-                return  # the installed one again: it counts for nothing
-            # Queued before anything else is awaited: the device's next report comes behind it.
-            try:
-                await self._db.transact_brief(
-                    note_bytes,
-                    caller.device.id,
-                    found.attempt_id,
-                    ((start, end),),
-                    found.size_bytes,
-                    self._settings,
-                    now,
-                )
-            except StoreError as error:
-                # The download goes on: the device's own report will say what came of it.
-                log.error("bytes sent could not be noted", error=str(error))
-
-        try:
-            await serve_bytes(
-                request.scope,
-                request.receive,
-                tracked_send,
-                reader=reader,
-                filename=found.file_name,
-                etag=f'"{found.sha256}"',
-                last_modified=found.stored_at,
-                on_sent=on_sent,
-                on_last=on_last,
+        async def note(start: int, end: int) -> None:
+            await self._db.transact_brief(
+                note_bytes,
+                caller.device.id,
+                found.attempt_id,
+                ((start, end),),
+                found.size_bytes,
+                self._settings,
+                now,
             )
-        except StorageError as error:
-            log.error("an artifact cannot be read", sha256=found.sha256, error=str(error))
-            return None if started else Answer(503, headers=((b"retry-after", b"30"),))
-        finally:
-            noted.set_result(None)
-            ending = self._ending.get(device_id, set())
-            ending.discard(noted)
-            if not ending:
-                self._ending.pop(device_id, None)
-            await reader.close()
-        return None
+
+        return await self._sending.serve(
+            request,
+            send,
+            device_id=caller.device.id,
+            sha256=found.sha256,
+            file_name=found.file_name,
+            stored_at=found.stored_at,
+            # The installed one again: it counts for nothing.
+            note=None if found.state is AttemptState.FINISHED else note,
+        )
 
 
 def _own_path(href: str) -> str:

@@ -11,7 +11,6 @@ from overair.core.ids import DeviceId
 from overair.store.database import Row, Tx, for_update, marks
 
 CHUNK = 500  # values to one IN list
-SAME_NAME = 100  # accounts of one client name that are looked at
 EMPTY = "{}"
 
 
@@ -84,14 +83,13 @@ def of_device(tx: Tx, device_id: DeviceId, *, lock: bool = False) -> DmAccount |
     return None if row is None else _account(row)
 
 
-def named(tx: Tx, client_name: str) -> list[tuple[DeviceId, str]]:
-    """Devices, with their IMEIs, whose credentials have this user."""
+def named(tx: Tx, client_name: str) -> list[DeviceId]:
+    """Devices whose credentials have this user: none, one, or two of however many."""
     rows = tx.all(
-        "select a.device_id, d.imei from dm_account a join device d on d.id = a.device_id"
-        " where a.client_name = ? order by a.device_id limit ?",
-        (client_name, SAME_NAME),
+        "select device_id from dm_account where client_name = ? order by device_id limit 2",
+        (client_name,),
     )
-    return [(DeviceId(row[0]), row[1]) for row in rows]
+    return [DeviceId(row[0]) for row in rows]
 
 
 def device_between(tx: Tx, first_imei: str, last_imei: str) -> DeviceId | None:
