@@ -4,7 +4,7 @@ Session, account and knowledge go through their JSON between any two messages, b
 may take the next one. The engine is a list of events, and a task that the test changes as it likes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -217,7 +217,7 @@ class Client:
 
     def answer(
         self,
-        answers: dict[str, tuple[int, str | None]] | None = None,
+        answers: Mapping[str, tuple[int, str | None]] | None = None,
         *more: Command,
         header: int | None = 212,
         nonce: bytes | None = None,
@@ -233,7 +233,7 @@ class Client:
 
     def answers(
         self,
-        answers: dict[str, tuple[int, str | None]],
+        answers: Mapping[str, tuple[int, str | None]],
         *,
         header: int | None = 212,
         nonce: bytes | None = None,
