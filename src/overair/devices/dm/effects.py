@@ -137,7 +137,8 @@ class Effects:
             told: dict[str, object] = {"code": event.code, "kind": event.kind.name.lower()}
             self.lines.append(("a report that belongs to no attempt", told))
             return
-        text = ": ".join(filter(None, (event.kind.name.lower(), plain(event.text))))
+        step = event.kind.name.lower().replace("_", " ")
+        text = ": ".join(filter(None, (step, plain(event.text))))
         match event.meaning:
             case Meaning.DOWNLOADED | Meaning.PROGRESS:
                 push.downloaded(tx, job, settings, now, code=event.code, text=text)
