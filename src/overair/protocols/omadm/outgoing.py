@@ -35,7 +35,8 @@ from overair.protocols.syncml.message import (
 
 _TEXT = "text/plain"
 _BYTES = "application/octet-stream"
-# A piece has at least so much, however little the client says that it takes.
+# So much goes out however little the client says that it takes.
+_LEAST_PARTS = 2
 _LEAST_PIECE = 16
 # What the length of opaque data may take more than that of none.
 _LENGTH_BYTES = 4
@@ -279,15 +280,24 @@ def _uris(location: Location) -> tuple[str, ...]:
 
 
 def _fit(frame: Frame, most: int, first: Callable[[int], Message]) -> tuple[int, bytes]:
-    """Return how many parts fit into a message, and that message; one of them goes in any case."""
-    body = encode(first(most), frame.form)
-    if len(body) <= frame.most or most == 0:
-        return most, body
+    """Return how many parts fit into a message, and that message.
+
+    Where not even one does, the client's word on its size is no use: two of them go, because one is owed
+    for the very wish to have the next message.
+    """
+    if most <= 1 or _size(frame, first(most)) <= frame.most:
+        return most, encode(first(most), frame.form)
+    if _size(frame, first(1)) > frame.most:
+        return _LEAST_PARTS, encode(first(_LEAST_PARTS), frame.form)
     fits, too_many = 1, most
     while too_many - fits > 1:
         middle = (fits + too_many) // 2
-        if len(encode(first(middle), frame.form)) <= frame.most:
+        if _size(frame, first(middle)) <= frame.most:
             fits = middle
         else:
             too_many = middle
     return fits, encode(first(fits), frame.form)
+
+
+def _size(frame: Frame, message: Message) -> int:
+    return len(encode(message, frame.form))
