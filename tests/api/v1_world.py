@@ -120,5 +120,3 @@ async def v1_world(
     async with v2_world(database_url, data, clock, limits, **changes) as v2:
         await v2.run(_populate, v2)
         yield V1(v2=v2, ada=replace(v2.ada, base=BASE), bob=replace(v2.bob, base=BASE))
-
-

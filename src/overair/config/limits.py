@@ -14,6 +14,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     page_size: Annotated[
         Positive, Meta(description="Records to one page of a list in the management API.")
     ] = 1000
+    reported_devices: Annotated[
+        Positive,
+        Meta(
+            description="Devices in one page of v1's report on upgrades, unless one upgrade alone has more."
+        ),
+    ] = 20_000
     request_devices: Annotated[
         Positive, Meta(description="Devices in one assign, remove or schedule request.")
     ] = 10_000

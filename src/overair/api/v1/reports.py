@@ -6,7 +6,7 @@ its devices would be too many, but never before its first upgrade.
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated
 
 from msgspec import UNSET, Meta, UnsetType
 
@@ -22,6 +22,7 @@ from overair.api.v1.shapes import (
     firmware_upgrade,
 )
 from overair.api.wire import Answer, DateTimeText, Imei, Uuid, index
+from overair.config import Limits
 from overair.core.campaign import CampaignStatus
 from overair.core.errors import Refusal, RequestError
 from overair.core.history import history_start
@@ -35,8 +36,6 @@ from overair.store.database import Tx
 from overair.store.devices import PastUpgrade
 
 routes = Routes(PREFIX, tag="v1 reports")
-
-REPORTED_DEVICES: Final = 20_000  # in one page, unless one upgrade alone has more
 
 
 class UpgradeReport(Answer, kw_only=True):
@@ -89,7 +88,7 @@ async def list_upgrades(call: Call[None, None]) -> UpgradeReport:
         status,
         history_start(call.now, call.settings.history_months),
         index(call.path.get("startIndex", START)),
-        call.settings.limits.page_size,
+        call.settings.limits,
     )
     return UpgradeReport(
         has_more_flag=page.next > 0, last_seen_upgrade_id=page.next, report_list=page.upgrades
@@ -102,13 +101,16 @@ def _upgrades(
     status: CampaignStatus,
     since: datetime,
     offset: int,
-    limit: int,
+    limits: Limits,
 ) -> _Page:
     count = campaigns.count_by_status(tx, account_id, API_VERSION, status, since)
     check_offset(offset, count)
     found = _affordable(
         tx,
-        campaigns.by_status_at(tx, account_id, API_VERSION, status, since, offset, limit),
+        campaigns.by_status_at(
+            tx, account_id, API_VERSION, status, since, offset, limits.page_size
+        ),
+        limits.reported_devices,
     )
     members = upgrades.of_campaigns(tx, [campaign.id for campaign in found])
     end = offset + len(found)
@@ -118,13 +120,13 @@ def _upgrades(
     )
 
 
-def _affordable(tx: Tx, found: list[Campaign]) -> list[Campaign]:
+def _affordable(tx: Tx, found: list[Campaign], limit: int) -> list[Campaign]:
     """As many of the upgrades as have not too many devices together."""
     sizes = tally.sizes(tx, [campaign.id for campaign in found])
     total = 0
     for number, campaign in enumerate(found):
         total += sizes.get(campaign.id, 0)
-        if number and total > REPORTED_DEVICES:
+        if number and total > limit:
             return found[:number]
     return found
 
