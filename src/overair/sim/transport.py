@@ -46,8 +46,8 @@ class Pools:
         self._tls: ssl.SSLContext | bool = True if tls is None else tls
 
     async def __aenter__(self) -> Self:
-        self.small = self._session(self._connections)
-        self.files = self._session(self._downloads)
+        self.small = http_session(self._connections, self._tls)
+        self.files = http_session(self._downloads, self._tls)
         self._sleeper = asyncio.create_task(self.timers.run())
         return self
 
@@ -62,16 +62,18 @@ class Pools:
         await self.small.close()
         await self.files.close()
 
-    def _session(self, limit: int) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=limit, ssl=self._tls),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            # Waiting for a free connection is not the server's fault, so it has no limit.
-            timeout=aiohttp.ClientTimeout(
-                total=None, connect=None, sock_connect=_CONNECT_S, sock_read=_READ_S
-            ),
-            auto_decompress=False,
-        )
+
+def http_session(limit: int, tls: ssl.SSLContext | bool) -> aiohttp.ClientSession:
+    """Return so many connections that know no cookies and take what comes as it is."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=limit, ssl=tls),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        # Waiting for a free connection is not the server's fault, so it has no limit.
+        timeout=aiohttp.ClientTimeout(
+            total=None, connect=None, sock_connect=_CONNECT_S, sock_read=_READ_S
+        ),
+        auto_decompress=False,
+    )
 
 
 class Link:

@@ -315,9 +315,9 @@ def test_power_cuts_do_not_lose_a_job() -> None:
     made.switch(on=True)
     made.run(seconds=30)
     assert made.device.truth().ranges
-    while made.device.phase is Phase.DOWNLOADING:
+    while made.tally.phases[Phase.DOWNLOADING]:
         made.run(seconds=5)
-    assert made.device.phase is Phase.INSTALLING
+    assert made.tally.phases[Phase.INSTALLING] == 1
     made.switch(on=False)
     made.run(hours=1)
     made.switch(on=True)
