@@ -27,8 +27,8 @@ class CallbackService(Body):
 
     name: ServiceName
     url: Url
-    username: Credential | UnsetType = UNSET
-    password: Credential | UnsetType = UNSET
+    username: Credential | None = None
+    password: Credential | None = None
 
 
 class RegisteredService(Answer):
@@ -83,8 +83,8 @@ async def register_callback(call: Call[CallbackService, None]) -> RegisteredServ
         body.url,
         engine.rules_of(call.settings),
         call.now,
-        username="" if body.username is UNSET else body.username,
-        password="" if body.password is UNSET else body.password,
+        username=body.username or "",
+        password=body.password or "",
     )
     return RegisteredService(account_name=account.name, service_name=SERVICE)
 

@@ -158,7 +158,12 @@ def _outcomes(account: Account, request: Request, answer: LicenseAnswer) -> Lice
     )
 
 
-@routes.add("GET", "/licenses/{acc}/cancel", documented=False)
+@routes.add("GET", "/licenses/{acc}/cancel")
+async def list_first_cancellation_candidates(call: Call[None, None]) -> CandidatesAt:
+    """List them from the first."""
+    return await _candidates(call, START)
+
+
 @routes.add(
     "GET",
     "/licenses/{acc}/cancel/index/{startIndex}",
@@ -166,7 +171,11 @@ def _outcomes(account: Account, request: Request, answer: LicenseAnswer) -> Lice
 )
 async def list_cancellation_candidates(call: Call[None, None]) -> CandidatesAt:
     """List the devices that lose their licence first when the subscription shrinks."""
-    page = await licensing.candidates(call, call.path.get("startIndex", START))
+    return await _candidates(call, call.path["startIndex"])
+
+
+async def _candidates(call: Call[None, None], start: str) -> CandidatesAt:
+    page = await licensing.candidates(call, start)
     return CandidatesAt(
         count=page.count,
         has_more_data=page.has_more,
