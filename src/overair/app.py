@@ -126,6 +126,15 @@ class Server:
                 on_session=self.metrics.count_check_in,
             )
         )
+        self.push = PushDelivery(
+            self.db,
+            self.clock,
+            self.wall,
+            settings,
+            Seal(self.key),
+            chosen_transport(settings.omadm),
+            self.metrics.count_push,
+        )
         self._openapi = b""
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -140,21 +149,10 @@ class Server:
             loops += [
                 Advance(self.db, self.clock, self.settings, self.owner).run,
                 CallbackDelivery(self.db, self.wall, self.settings, self.owner).run,
-                self._push_delivery().run,
+                self.push.run,
                 Housekeeping(self.db, self.storage, self.clock, self.wall, self.settings).run,
             ]
         self._tasks = [asyncio.create_task(_kept_alive(loop)) for loop in loops]
-
-    def _push_delivery(self) -> PushDelivery:
-        return PushDelivery(
-            self.db,
-            self.clock,
-            self.wall,
-            self.settings,
-            self.seal,
-            chosen_transport(self.settings.omadm),
-            self.metrics.count_push,
-        )
 
     async def close(self) -> None:
         """Stop the loops, write what is only in memory, and let go of everything."""

@@ -6,6 +6,7 @@ misreadings of the library that the client is made with.
 
 import asyncio
 import contextlib
+import ssl
 import struct
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -202,9 +203,9 @@ def _write(writer: asyncio.StreamWriter, pdu: Pdu, body: bytes, status: int = 0)
 
 
 @contextlib.asynccontextmanager
-async def running(centre: Centre) -> AsyncIterator[Centre]:
+async def running(centre: Centre, tls: ssl.SSLContext | None = None) -> AsyncIterator[Centre]:
     """The centre, while it listens; on the same port again if it had one."""
-    server = await asyncio.start_server(centre.serve, "127.0.0.1", centre.port)
+    server = await asyncio.start_server(centre.serve, "127.0.0.1", centre.port, ssl=tls)
     centre.port = server.sockets[0].getsockname()[1]
     try:
         yield centre

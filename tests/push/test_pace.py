@@ -33,3 +33,12 @@ def test_more_was_taken_than_there_was() -> None:
     pace.take(15)
     assert pace.left(0.0) < 1
     assert pace.wait_s(0.0) == pytest.approx(0.6)
+
+
+def test_a_handful() -> None:
+    """Who wants several at once waits for as many."""
+    pace = Pace(50, 0.0)
+    pace.take(50)
+    assert pace.wait_s(0.0, 0.1) == pytest.approx(0.1)
+    assert pace.left(0.1) == 5
+    assert Pace(1, 0.0).wait_s(0.0, 0.1) == 0

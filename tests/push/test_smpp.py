@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,7 @@ from overair.protocols.syncml.notification import (
 from overair.push.smpp import SmppTransport, relative
 from overair.push.smpp_session import MAX_PDU_BYTES, SmppError, Timers, open_session
 from overair.push.transport import Contact, Sent
+from tests.callbacks.listening import make_authority
 from tests.push.centre import DELIVER_SM, ENQUIRE_LINK, HEADER, UNBIND, Centre, running
 from tests.waiting import until
 
@@ -273,6 +275,37 @@ async def test_a_wrong_password() -> None:
             assert await sent(transport) is Sent.LATER
             centre.password = "secret"
             await eventually(transport)
+
+
+async def test_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With TLS we know whom we speak to, or do not speak."""
+    authority = make_authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    async with running(Centre(), authority.server()) as centre:
+        async with bound(centre, tls=True) as transport:
+            await eventually(transport)
+        assert centre.submitted
+    async with running(Centre(), authority.server(trusted=False)) as stranger:
+        with pytest.raises(SmppError, match="certificate verify failed"):
+            await open_session(settings(stranger, tls=True), QUICK)
+        assert not stranger.binds
+
+
+async def test_a_centre_that_accepts_and_says_nothing() -> None:
+    """Whoever answers no bind is given up in time."""
+    timers = Timers(connect_s=5, answer_s=0.05)
+    held: list[asyncio.StreamWriter] = []
+
+    async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        held.append(writer)
+
+    server = await asyncio.start_server(mute, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(SmppError, match="does not answer"):
+            await open_session(settings(Centre(port=port)), timers)
+        for writer in held:
+            writer.close()
 
 
 async def until_tried(centre: Centre) -> None:

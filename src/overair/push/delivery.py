@@ -37,9 +37,11 @@ from overair.store.database import Database, StoreError
 POLL_S: Final = 1.0
 LEAST_PAUSE_S: Final = 0.05  # between polls, of the wall's time, however fast the clock runs
 AT_ONCE: Final = 200  # notifications under way
+HANDFUL_S: Final = 0.1  # of the pace that a turn waits for: a transaction each would be a waste
 LINE_SHARE: Final = 4  # the line has at least this part of the pace
 FIRST_PAUSE_S: Final = 5.0  # after which a carrier is tried again
 LONGEST_PAUSE_S: Final = 60.0
+TOLD_S: Final = 60.0  # a carrier that comes and goes is logged once in that time
 NO_ACCOUNT: Final = "no_account"
 
 log = structlog.get_logger()
@@ -72,6 +74,8 @@ class PushDelivery:
         self._pause_s = FIRST_PAUSE_S
         self._grows_at_s = 0.0
         self._down = False
+        self._told = False  # the log, of that
+        self._told_at_s = -TOLD_S
         self._owed = 0.0  # to the line, of the pace
         db.on_hint("push", self._wake.set)
 
@@ -145,7 +149,7 @@ class PushDelivery:
 
     async def _wait_for_room(self) -> None:
         """Until the pace, or those under way, allow for another one."""
-        wait_s = self._pace.wait_s(self._wall.monotonic())
+        wait_s = self._pace.wait_s(self._wall.monotonic(), HANDFUL_S)
         if wait_s > 0:
             await self._wall.sleep(wait_s)
         elif self._sending:
@@ -184,16 +188,25 @@ class PushDelivery:
             raise
         self._count(self._transport.name, sent.value)
         if sent is Sent.LATER:
-            if not self._down:
-                log.warning("notifications wait for their carrier", carrier=self._transport.name)
-            self._down = True
             self._returned.append(letter.wake)
             self._wake.set()
+            self._note(down=True)
         elif sent is Sent.SENT:
-            if self._down:
-                log.info("notifications go out again", carrier=self._transport.name)
-            self._down = False
             self._pause_s = FIRST_PAUSE_S
+            self._note(down=False)
+
+    def _note(self, *, down: bool) -> None:
+        """Say when the carrier goes away and comes back, and not of each device."""
+        if down == self._down:
+            return
+        self._down = down
+        now_s = self._wall.monotonic()
+        if down and now_s >= self._told_at_s + TOLD_S:
+            log.warning("notifications wait for their carrier", carrier=self._transport.name)
+            self._told, self._told_at_s = True, now_s
+        elif not down and self._told:
+            log.info("notifications go out again", carrier=self._transport.name)
+            self._told = False
 
     async def _put_back(self) -> None:
         """Take back what nobody took."""

@@ -24,7 +24,8 @@ class Pace:
         """So many leave."""
         self._left -= count
 
-    def wait_s(self, now_s: float) -> float:
-        """Until the next one may leave; 0: it may."""
+    def wait_s(self, now_s: float, handful_s: float = 0.0) -> float:
+        """Until the next one may leave, or those of ``handful_s`` seconds; 0: they may."""
         self.left(now_s)
-        return max(0.0, (1.0 - self._left) / self._per_s)
+        wanted = max(1.0, handful_s * self._per_s)
+        return max(0.0, (wanted - self._left) / self._per_s)
