@@ -285,8 +285,9 @@ def _fit(frame: Frame, most: int, first: Callable[[int], Message]) -> tuple[int,
     Where not even one does, the client's word on its size is no use: two of them go, because one is owed
     for the very wish to have the next message.
     """
-    if most <= 1 or _size(frame, first(most)) <= frame.most:
-        return most, encode(first(most), frame.form)
+    whole = encode(first(most), frame.form)
+    if most <= 1 or len(whole) <= frame.most:
+        return most, whole
     if _size(frame, first(1)) > frame.most:
         return _LEAST_PARTS, encode(first(_LEAST_PARTS), frame.form)
     fits, too_many = 1, most
