@@ -75,6 +75,8 @@ class Modem:
     body: bytes = b""
     data: bytes = b""
     """What it was given of a package inside a session."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """More headers of all its messages."""
     change: Callable[[Message], Message] | None = None
     """Changes what it sends."""
 
@@ -147,7 +149,7 @@ class Modem:
         told = {"Content-Type": content_type or self.form.media_type.value, "Host": self._host()}
         wire = await Wire.open(self.base_url)
         try:
-            self.reply = await wire.ask("POST", "/dm", told | headers, body)
+            self.reply = await wire.ask("POST", "/dm", told | self.headers | headers, body)
         finally:
             await wire.close()
         return self.reply
