@@ -39,7 +39,7 @@ COMMANDS = (
     ("network", "networks:app", "Say by hand what the network would tell of a device."),
     ("token", "tokens:app", "Make and end the tokens of the network feed."),
     ("callbacks", "callbacks:callbacks", "Look at callbacks and their deliveries."),
-    ("simulate", "simulate:simulate", "Run a fleet of simulated HTTP devices."),
+    ("simulate", "simulate:simulate", "Run a fleet of simulated devices."),
     ("demo", "demo:demo", "Run a whole campaign over simulated devices, then stay up."),
     ("openapi", "server:openapi", "Print the OpenAPI document of the management API."),
 )

@@ -1,139 +1,127 @@
-"""``overair simulate``: a fleet of HTTP devices against any DDI server, this one or another."""
+"""``overair simulate``: a fleet of devices against any server of their protocol, this one or another.
 
-import asyncio
-import signal
-import ssl
-from dataclasses import asdict
-from pathlib import Path
-from typing import Annotated
+HTTP devices against a DDI server here; OMA-DM devices in ``simulate_omadm``.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
-from rich.live import Live
 from rich.table import Table
 
 from overair.cli import CommandError
-from overair.cli.options import print_json
-from overair.cli.screen import Screen
-from overair.clock import FastClock
-from overair.sim.fleet import FleetOptions, FleetReport, run_fleet
+from overair.cli.simulate_flags import FATES, RUN, FateFlags, RunFlags, print_outcome, run
+from overair.cli.simulate_omadm import DEFAULT as OMADM
+from overair.cli.simulate_omadm import OmadmFlags, simulate_omadm
+from overair.sim.fleet import FleetOptions, run_fleet
 from overair.sim.profile import Behaviour
 from overair.sim.roster import RosterError, SimDevice, generate_roster, read_roster
 from overair.sim.tally import FleetSnapshot
 
 
-def simulate(
-    url: Annotated[str, Parameter(help="Base URL of the DDI server, before the tenant.")],
-    *,
-    tenant: Annotated[str, Parameter(help="Tenant: an account's name or alias.")] = "default",
-    roster: Annotated[
-        Path | None, Parameter(help="CSV or NDJSON of devices: controllerId, token, …")
-    ] = None,
-    count: Annotated[int, Parameter(help="Without a roster: so many made-up devices.")] = 100,
-    gateway_token: Annotated[str | None, Parameter(help="For devices without a token.")] = None,
-    duration: Annotated[
-        float | None, Parameter(help="Stop after so many (simulated) seconds.")
-    ] = None,
-    until_updated: Annotated[
-        int | None, Parameter(help="Stop when so many devices are updated.")
-    ] = None,
-    rate: Annotated[float, Parameter(help="Run the devices' time that many times as fast.")] = 1.0,
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class HttpFlags:
+    """What only HTTP devices have."""
+
+    tenant: Annotated[str, Parameter(help="HTTP: tenant, an account's name or alias.")] = "default"
+    gateway_token: Annotated[str | None, Parameter(help="HTTP: for devices without a token.")] = (
+        None
+    )
     poll_interval: Annotated[
-        float | None, Parameter(help="Seconds between polls, instead of the server's.")
-    ] = None,
-    start_over: Annotated[float, Parameter(help="Seconds over which the devices start.")] = 5.0,
-    connections: Annotated[int, Parameter(help="Connections at once.")] = 64,
-    seed: Annotated[int, Parameter(help="The same seed gives the same fates.")] = 0,
-    download_failure: Annotated[
-        float, Parameter(help="Share of attempts whose download breaks off for good.")
-    ] = 0.0,
-    corruption: Annotated[
-        float, Parameter(help="Share of attempts whose download arrives damaged.")
-    ] = 0.0,
-    install_failure: Annotated[
-        float, Parameter(help="Share of attempts whose installation fails.")
-    ] = 0.0,
-    fallback: Annotated[
-        float,
-        Parameter(
-            help="Share of attempts after which the device starts with the old version again."
-        ),
-    ] = 0.0,
-    silence: Annotated[
-        float, Parameter(help="Share of attempts that are installed and never reported.")
-    ] = 0.0,
+        float | None, Parameter(help="HTTP: seconds between polls, instead of the server's.")
+    ] = None
     forgetfulness: Annotated[
         float,
         Parameter(
-            help="Share of attempts that the device forgets at its restart and begins again."
+            help="HTTP: share of attempts that the device forgets at its restart and begins again."
         ),
-    ] = 0.0,
-    cut: Annotated[
-        float, Parameter(help="Share of downloads that are cut once, and resumed.")
-    ] = 0.0,
+    ] = 0.0
     cancel_refusal: Annotated[
-        float, Parameter(help="Share of cancellations that the device refuses.")
-    ] = 0.0,
-    slow: Annotated[float, Parameter(help="Share of devices behind a slow link.")] = 0.0,
-    slow_bytes_per_s: Annotated[float, Parameter(help="How slow that is.")] = 64_000.0,
-    ca_file: Annotated[Path | None, Parameter(help="Authorities to trust, in PEM.")] = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="", help="Answer in JSON.")] = False,
+        float, Parameter(help="HTTP: share of cancellations that the device refuses.")
+    ] = 0.0
+
+
+HTTP = HttpFlags()
+
+
+def simulate(
+    url: Annotated[
+        str, Parameter(help="Base URL of the server: before the tenant (HTTP) or /dm (OMA-DM).")
+    ],
+    *,
+    protocol: Annotated[
+        Literal["http", "omadm"], Parameter(help="What the devices speak.")
+    ] = "http",
+    flags: RunFlags = RUN,
+    fates: FateFlags = FATES,
+    http: HttpFlags = HTTP,
+    omadm: OmadmFlags = OMADM,
 ) -> int:
-    """Run simulated HTTP devices, with failures, slow links and reboots."""
+    """Run simulated devices, with failures, slow links, reboots, and nights without power."""
+    if protocol == "omadm":
+        _refuse(http, HTTP, "HTTP")
+        return simulate_omadm(url, flags, fates, omadm)
+    _refuse(omadm, OMADM, "OMA-DM")
     try:
-        devices = _devices(roster, count, seed, gateway_token)
         options = FleetOptions(
             url=url,
-            devices=devices,
-            tenant=tenant,
-            gateway_token=gateway_token,
+            devices=_devices(flags, http.gateway_token),
+            tenant=http.tenant,
+            gateway_token=http.gateway_token,
             behaviour=Behaviour(
-                download_failure=download_failure,
-                corruption=corruption,
-                install_failure=install_failure,
-                fallback=fallback,
-                silence=silence,
-                forgetfulness=forgetfulness,
-                cut=cut,
-                cancel_refusal=cancel_refusal,
-                slow_share=slow,
-                slow_bytes_per_s=slow_bytes_per_s,
-                poll_interval_s=poll_interval,
+                download_failure=fates.download_failure,
+                corruption=fates.corruption,
+                install_failure=fates.install_failure,
+                fallback=fates.fallback,
+                silence=fates.silence,
+                forgetfulness=http.forgetfulness,
+                cut=fates.cut,
+                cancel_refusal=http.cancel_refusal,
+                slow_share=fates.slow,
+                slow_bytes_per_s=fates.slow_bytes_per_s,
+                poll_interval_s=http.poll_interval,
             ),
-            seed=seed,
-            connections=connections,
-            start_over_s=start_over,
-            stop_after_s=duration,
-            stop_when=None if until_updated is None else lambda s: s.updated >= until_updated,
-            tls=None if ca_file is None else ssl.create_default_context(cafile=str(ca_file)),
+            seed=flags.seed,
+            connections=flags.connections,
+            start_over_s=flags.start_over,
+            stop_after_s=flags.duration,
+            stop_when=_stop_when(flags.until_updated),
+            tls=flags.tls(),
         )
-    except (RosterError, ValueError, OSError) as error:
+    except (RosterError, ValueError) as error:
         raise CommandError(str(error)) from error
-    report = asyncio.run(_run(options, FastClock(rate), as_json))
-    if as_json:
-        print_json({"elapsedS": round(report.elapsed_s, 1), **asdict(report.snapshot)})
+    report = run(
+        flags,
+        lambda clock, on_progress, stop: run_fleet(options, clock, on_progress, stop=stop),
+        picture,
+    )
+    print_outcome(flags, report.elapsed_s, asdict(report.snapshot))
     return 0
 
 
-def _devices(
-    roster: Path | None, count: int, seed: int, gateway_token: str | None
-) -> tuple[SimDevice, ...]:
-    if roster is not None:
-        return read_roster(roster)
+def _refuse(given: Any, default: Any, whose: str) -> None:
+    """Whoever gives a flag of the other protocol has not meant this one."""
+    for field in fields(given):
+        if getattr(given, field.name) != getattr(default, field.name):
+            flag = field.name.replace("_", "-")
+            raise CommandError(f"--{flag} is for {whose} devices: see --protocol")
+
+
+def _stop_when(until_updated: int | None) -> Callable[[FleetSnapshot], bool] | None:
+    return None if until_updated is None else lambda seen: seen.updated >= until_updated
+
+
+def _devices(flags: RunFlags, gateway_token: str | None) -> tuple[SimDevice, ...]:
+    if flags.roster is not None:
+        return read_roster(flags.roster)
     if gateway_token is None:
         raise CommandError(
             "made-up devices are nobody's: give --roster FILE with their tokens, or"
             " --gateway-token of an account that registers devices by itself"
         )
-    return generate_roster(count, seed=seed)
-
-
-async def _run(options: FleetOptions, clock: FastClock, as_json: bool) -> FleetReport:
-    stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
-    if as_json:
-        return await run_fleet(options, clock, stop=stop)
-    with Live(console=Screen(), refresh_per_second=4) as live:
-        return await run_fleet(options, clock, lambda seen: live.update(picture(seen)), stop=stop)
+    return generate_roster(flags.count, seed=flags.seed)
 
 
 def picture(seen: FleetSnapshot) -> Table:

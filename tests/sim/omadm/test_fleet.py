@@ -23,6 +23,12 @@ from tests.sim.omadm.peer import TOKEN, Peer
 from tests.waiting import until
 
 FILE = b"overair-sim version 02\n" + bytes(range(256)) * 2000
+# Soon done, so that tests need not make time run faster than requests can follow.
+QUICK: dict[str, Any] = {
+    "install_s": (5.0, 15.0),
+    "reboot_s": (5.0, 10.0),
+    "reaction_s": (1.0, 5.0),
+}
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
@@ -45,6 +51,7 @@ def options(peer: Peer, devices: tuple[OmadmDevice, ...], **changes: Any) -> Fle
         url=peer.url,
         devices=devices,
         network_token=TOKEN,
+        behaviour=Behaviour(**QUICK),
         start_over_s=20.0,
         progress_every_s=0.02,
     )
@@ -99,7 +106,9 @@ async def test_cut_downloads_go_on_with_ranges() -> None:
     async with Peer(devices, FILE) as peer:
         report = await asyncio.wait_for(
             run_fleet(
-                options(peer, devices, behaviour=Behaviour(cut=1.0), stop_when=all_updated),
+                options(
+                    peer, devices, behaviour=Behaviour(cut=1.0, **QUICK), stop_when=all_updated
+                ),
                 FastClock(60.0, NOON),
             ),
             60,
@@ -112,7 +121,7 @@ async def test_cut_downloads_go_on_with_ranges() -> None:
 async def test_devices_that_sleep_through_it_come_later() -> None:
     """Devices without power at first are not reached; once they attach they are notified and updated."""
     devices = roster(12)
-    behaviour = Behaviour(late=0.5, hours=PowerHours(late=(1.0, 1.2)))
+    behaviour = Behaviour(late=0.5, hours=PowerHours(late=(0.3, 0.4)), **QUICK)
     async with (
         Peer(devices, FILE) as peer,
         Fleet(options(peer, devices, behaviour=behaviour), FastClock(300.0, NOON)) as fleet,
@@ -130,7 +139,7 @@ async def test_devices_that_sleep_through_it_come_later() -> None:
 
         await until(done, "all devices", limit_s=40)
     late = [
-        truth for truth in fleet.truths().values() if truth.on[0][0] >= NOON + timedelta(hours=1)
+        truth for truth in fleet.truths().values() if truth.on[0][0] >= NOON + timedelta(minutes=18)
     ]
     assert late
 
@@ -157,7 +166,7 @@ async def test_a_plug_that_is_pulled_ends_what_the_device_asks_for() -> None:
     imei = devices[0].imei
     async with Peer(devices, FILE) as peer:
         peer.mute = True
-        async with Fleet(options(peer, devices, start_over_s=0.0), FastClock(30.0, NOON)) as fleet:
+        async with Fleet(options(peer, devices, start_over_s=0.0), FastClock(60.0, NOON)) as fleet:
             fleet.switch(imei, on=False)
             assert fleet.snapshot().off == 1
             peer.mute = False

@@ -1,0 +1,122 @@
+"""What every simulated fleet is told on the command line, whatever its devices speak."""
+
+import asyncio
+import signal
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from cyclopts import Parameter
+from rich.live import Live
+from rich.table import Table
+
+from overair.cli import CommandError
+from overair.cli.options import print_json
+from overair.cli.screen import Screen
+from overair.clock import Clock, FastClock
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class RunFlags:
+    """Which devices, how fast, how long."""
+
+    roster: Annotated[
+        Path | None,
+        Parameter(
+            help="CSV or NDJSON of devices: deviceId, token, … (OMA-DM: secrets; YAML will do too)."
+        ),
+    ] = None
+    count: Annotated[int, Parameter(help="Without a roster: so many made-up devices.")] = 100
+    duration: Annotated[float | None, Parameter(help="Stop after so many (simulated) seconds.")] = (
+        None
+    )
+    until_updated: Annotated[
+        int | None, Parameter(help="Stop when so many devices are updated.")
+    ] = None
+    rate: Annotated[float, Parameter(help="Run the devices' time that many times as fast.")] = 1.0
+    start_over: Annotated[float, Parameter(help="Seconds over which the devices start.")] = 5.0
+    connections: Annotated[int, Parameter(help="Connections at once.")] = 64
+    seed: Annotated[int, Parameter(help="The same seed gives the same fates.")] = 0
+    ca_file: Annotated[Path | None, Parameter(help="Authorities to trust, in PEM.")] = None
+    as_json: Annotated[bool, Parameter(name="--json", negative="", help="Answer in JSON.")] = False
+
+    def tls(self) -> ssl.SSLContext | None:
+        """Whom to trust. Raises CommandError."""
+        if self.ca_file is None:
+            return None
+        try:
+            return ssl.create_default_context(cafile=str(self.ca_file))
+        except OSError as error:
+            raise CommandError(f"{self.ca_file}: {error}") from error
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class FateFlags:
+    """What can happen to any device."""
+
+    download_failure: Annotated[
+        float, Parameter(help="Share of attempts whose download breaks off for good.")
+    ] = 0.0
+    corruption: Annotated[
+        float, Parameter(help="Share of attempts whose download arrives damaged.")
+    ] = 0.0
+    install_failure: Annotated[
+        float, Parameter(help="Share of attempts whose installation fails.")
+    ] = 0.0
+    fallback: Annotated[
+        float,
+        Parameter(
+            help="Share of attempts after which the device starts with the old version again."
+        ),
+    ] = 0.0
+    silence: Annotated[
+        float,
+        Parameter(
+            help="Share of attempts never heard of again (HTTP: installed; OMA-DM: not begun)."
+        ),
+    ] = 0.0
+    cut: Annotated[float, Parameter(help="Share of downloads that are cut once, and resumed.")] = (
+        0.0
+    )
+    slow: Annotated[float, Parameter(help="Share of devices behind a slow link.")] = 0.0
+    slow_bytes_per_s: Annotated[float, Parameter(help="How slow that is.")] = 64_000.0
+
+
+RUN = RunFlags()
+FATES = FateFlags()
+
+_Seen = TypeVar("_Seen")
+_Outcome = TypeVar("_Outcome")
+
+
+def run(
+    flags: RunFlags,
+    runner: Callable[[Clock, Callable[[_Seen], None] | None, asyncio.Event], Awaitable[_Outcome]],
+    picture: Callable[[_Seen], Table],
+) -> _Outcome:
+    """Run a fleet with its picture on the screen, until Ctrl-C at the latest."""
+    return asyncio.run(_run(flags, runner, picture))
+
+
+async def _run(
+    flags: RunFlags,
+    runner: Callable[[Clock, Callable[[_Seen], None] | None, asyncio.Event], Awaitable[_Outcome]],
+    picture: Callable[[_Seen], Table],
+) -> _Outcome:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
+    clock = FastClock(flags.rate)
+    if flags.as_json:
+        return await runner(clock, None, stop)
+    with Live(console=Screen(), refresh_per_second=4) as live:
+        return await runner(clock, lambda seen: live.update(picture(seen)), stop)
+
+
+def print_outcome(flags: RunFlags, elapsed_s: float, counters: dict[str, Any]) -> None:
+    """Answer, if it is JSON that is wanted; otherwise the picture has said it."""
+    if flags.as_json:
+        print_json({"elapsedS": round(elapsed_s, 1), **counters})
