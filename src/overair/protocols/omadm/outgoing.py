@@ -140,7 +140,7 @@ def write(
             outgoing=session.outgoing if decided.next_message else None,
             refused=session.refused and decided.next_message,
             more=not message.final and not decided.next_message,
-            ended=decided.ends,
+            ended=session.ended or decided.ends,
         ),
     )
 
