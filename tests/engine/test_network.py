@@ -31,6 +31,7 @@ def line(w: World) -> list[str]:
 def test_a_batch(w: World) -> None:
     """Of each event it is said what became of it, and the others count all the same."""
     pushed.fleet(w, 1, 2)
+    pushed.campaign(w, [1, 2])
     events = [
         event(w, 1, address="10.0.0.1:2948"),
         event(w, 9),
@@ -57,17 +58,19 @@ def test_a_batch(w: World) -> None:
 
 @story
 def test_the_line_is_served_in_order(w: World) -> None:
-    """Those who attached first are woken first; who is not wanted only leaves the line."""
+    """Those who attached first are woken first; who is busy by then only leaves the line."""
     w.settings = pushed.rules()
     pushed.fleet(w, *range(1, 9))
-    pushed.campaign(w, range(1, 5))
+    pushed.campaign(w, range(1, 7))
     pushed.due(w)
     w.wait(hours=4)
     pushed.due(w)
-    for number in (7, 3, 8, 1, 2, 4):
+    for number in (5, 3, 6, 1, 2, 4):
         w.now += timedelta(seconds=1)
         network.apply(w.tx, [event(w, number)], w.now)
-    assert line(w) == [imei(n) for n in (7, 3, 8, 1, 2, 4)]
+    assert line(w) == [imei(n) for n in (5, 3, 6, 1, 2, 4)]
+    pushed.job(w, 5)
+    pushed.job(w, 6)
     assert network.wake(w.tx, w.settings, w.now, 2) == 4
     assert line(w) == [imei(2), imei(4)]
     assert pushed.woken(w) == [imei(1), imei(3)]
@@ -80,10 +83,28 @@ def test_the_line_is_served_in_order(w: World) -> None:
 def test_a_device_that_goes_again_leaves_the_line(w: World) -> None:
     """There is nobody to be woken."""
     pushed.fleet(w, 1)
+    pushed.campaign(w, [1])
     network.apply(w.tx, [event(w, 1)], w.now)
+    assert line(w) == [imei(1)]
     w.now += timedelta(seconds=1)
     network.apply(w.tx, [event(w, 1, EventKind.DETACH)], w.now)
     assert line(w) == []
+
+
+@story
+def test_nobody_waits_for_nothing(w: World) -> None:
+    """A device without an upgrade, or one that asks by itself, is not put in line; a queued one is."""
+    pushed.fleet(w, 1, 2)
+    w.add_devices(3)
+    w.campaign([3])
+    pushed.campaign(w, [2])
+    pushed.due(w)
+    w.wait_for_day(8)
+    pushed.due(w)
+    assert w.device(2).open_upgrade_id is None, "its campaign is over, and it is queued"
+    network.apply(w.tx, [event(w, 1), event(w, 2), event(w, 3)], w.now)
+    assert line(w) == [imei(2)]
+    assert store.state(w.tx, w.device(1).id).attached
 
 
 @story

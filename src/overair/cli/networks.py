@@ -110,7 +110,7 @@ def _print(imei: str, state: NetworkState, common: Common) -> int:
     if state.address:
         lines.append(f"    address   {state.address}")
     if state.waking_at:
-        lines.append("It is in line to be notified, if an update waits for it.")
+        lines.append("It is in line to be notified.")
     screen = Screen()
     for line in lines:
         screen.print(line)

@@ -1,13 +1,14 @@
 """What the network says of devices, and what follows from it: one transaction for a piece of a batch.
 
-An attach writes down that the device can be reached, and puts it in line to be woken. It does not wake
-it: when a power cut ends, a whole region attaches within a minute, and whoever acts on that at once
+An attach writes down that the device can be reached, and puts it in line to be woken, if there is
+anything to wake it for: most devices attach every day without. It does not wake it: when a power cut ends, a whole region attaches within a minute, and whoever acts on that at once
 pushes everything else out of the way. The line is served by the push loop in the order of arrival, in
 what is left of its pace (``wake``); there ``engine.push.attached`` says what a device is due for. A
 device that detaches leaves the line.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -39,8 +40,8 @@ def apply(tx: Tx, events: Sequence[NetworkEvent], now: datetime) -> list[EventRe
         if after is None:
             results.append(EventResult.OUTDATED)
             continue
-        states[found.id] = after
-        attached = attached or event.kind is EventKind.ATTACH
+        states[found.id] = after if found.wanted else replace(after, waking_at=None)
+        attached = attached or (found.wanted and event.kind is EventKind.ATTACH)
         results.append(EventResult.APPLIED)
     store.save(tx, states)
     if attached:
@@ -51,7 +52,7 @@ def apply(tx: Tx, events: Sequence[NetworkEvent], now: datetime) -> list[EventRe
 def wake(tx: Tx, settings: Settings, now: datetime, share: int) -> int:
     """Let about ``share`` devices of the line become due; how many there were in it to look at.
 
-    Those that nobody wants anything of cost nothing but a look, so they do not count.
+    Those that came by themselves meanwhile, or are busy, cost nothing but a look, so they do not count.
     """
     looked_at = woken = 0
     while woken < share and looked_at < LOOKED_AT:

@@ -17,6 +17,8 @@ class Found(NamedTuple):
 
     id: DeviceId
     state: NetworkState
+    wanted: bool
+    """Whether an upgrade that it is told to come for is not at its end."""
 
 
 class Place(NamedTuple):
@@ -42,22 +44,26 @@ def lock_devices(tx: Tx, imeis: Sequence[str]) -> dict[str, Found]:
     for start in range(0, len(ordered), CHUNK):
         chunk = ordered[start : start + CHUNK]
         ids = tx.all(
-            f"select id, imei from device where imei in ({marks(len(chunk))}) order by id", chunk
+            "select d.id, d.imei, d.protocol = 'OMADM' and (d.open_upgrade_id is not null or exists"
+            " (select 1 from device_upgrade u where u.device_id = d.id and u.state = 'queued'))"
+            f" from device d where d.imei in ({marks(len(chunk))}) order by d.id",
+            chunk,
         )
         if not ids:
             continue
         tx.many(
             "insert into device_network (device_id) values (?) on conflict (device_id) do nothing",
-            [(device_id,) for device_id, _ in ids],
+            [(device_id,) for device_id, _, _ in ids],
         )
         rows = tx.all(
             f"select device_id, {_COLUMNS} from device_network"
             f" where device_id in ({marks(len(ids))}) order by device_id{for_update(tx)}",
-            [device_id for device_id, _ in ids],
+            [device_id for device_id, _, _ in ids],
         )
         states = {row[0]: _state(row[1:]) for row in rows}
         found.update(
-            (imei, Found(DeviceId(device_id), states[device_id])) for device_id, imei in ids
+            (imei, Found(DeviceId(device_id), states[device_id], bool(wanted)))
+            for device_id, imei, wanted in ids
         )
     return found
 
