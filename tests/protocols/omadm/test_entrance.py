@@ -7,7 +7,7 @@ import pytest
 
 from overair.protocols.omadm.account import Nonces, decoy
 from overair.protocols.omadm.events import Audit, AuditKind, Authenticated, DevInfoRead, Refused
-from overair.protocols.omadm.exchange import read
+from overair.protocols.omadm.exchange import read, receive
 from overair.protocols.omadm.task import Server
 from overair.protocols.syncml import auth
 from overair.protocols.syncml.codec import Form, decode
@@ -522,6 +522,25 @@ def test_who_it_says_it_is() -> None:
     assert (request.user, request.device, request.session_id) == ("dev1", DEVICE, "B7")
     header = auth.write_hmac_header(auth.HmacHeader(username="dev9", mac="x"))
     assert read(client.body, XML, header).user == "dev9"
+
+
+def test_what_needs_no_task() -> None:
+    """A refusal is settled before the engine is asked; what a device says is not."""
+    for name, settled in (("dev1", False), ("dev2", True)):
+        desk = Desk()
+        client = Client(desk)
+        client.send(OPEN, cred=cred(b"clientnonce-0001"), name=name)
+        received = receive(
+            read(client.body, XML),
+            server=desk.server,
+            account=account(),
+            session=None,
+            knowledge=desk.knowledge,
+            secure=True,
+            now=desk.now,
+            nonce=lambda: b"fresh",
+        )
+        assert received.settled is settled
 
 
 def test_limits_are_the_server_s() -> None:

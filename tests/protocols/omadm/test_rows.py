@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import pytest
 
-from overair.protocols.omadm.decide import ROWS
+from overair.protocols.omadm.decide import ROWS, Situation, decide
 from overair.protocols.omadm.events import (
     Audit,
     AuditKind,
@@ -20,6 +20,7 @@ from overair.protocols.omadm.events import (
     ExecLeaving,
     ExecRefused,
     Failed,
+    Meaning,
     Reported,
     Step,
     Succeeded,
@@ -28,12 +29,16 @@ from overair.protocols.omadm.events import (
     Why,
 )
 from overair.protocols.omadm.knowledge import Knowledge
+from overair.protocols.omadm.session import Done, Report, Session, Verb
 from overair.protocols.omadm.task import Task
 from overair.protocols.syncml import auth
+from overair.protocols.syncml.fumo import AlertType
 from overair.protocols.syncml.message import Alert, Exec, Message
 from tests.protocols.omadm.desk import (
     NOW,
+    PROFILE,
     ROOT,
+    SERVER,
     STATE,
     TASK,
     VERSION,
@@ -50,6 +55,7 @@ URL = f"{ROOT}/DownloadAndUpdate/PkgURL"
 EXEC = f"{ROOT}/DownloadAndUpdate"
 UPDATE = f"{ROOT}/Update"
 INVENTORY_TODAY = Knowledge(inventory_at=NOW)
+REPORT = Report(correlator="c-7f3a", kind=AlertType.DOWNLOAD, meaning=Meaning.DOWNLOADED)
 SHOWS_OLD = {VERSION: (200, "1.0.0"), STATE: (200, "10")}
 
 
@@ -473,6 +479,32 @@ def test_row_18(code: int) -> None:
     assert asked(client.answer({URL: (code, None)})) == [("Exec", EXEC)]
     assert desk.row == "18"
     assert desk.events == [ExecLeaving(correlator="c-7f3a", step=Step.DOWNLOAD_AND_UPDATE)]
+
+
+@pytest.mark.parametrize("reports", [(), (REPORT,)])
+def test_an_exec_is_not_sent_twice(reports: tuple[Report, ...]) -> None:
+    """Even a session that had not ended with its Exec would not send it again."""
+    done = [(Verb.GET, VERSION), (Verb.GET, STATE), (Verb.REPLACE, URL), (Verb.EXEC, EXEC)]
+    session = Session(
+        id="1",
+        device_uri="",
+        kind=auth.MD5,
+        seen_at=NOW,
+        done=tuple(
+            Done(verb=verb, uri=uri, code=200) for verb, uri in (*done, (Verb.EXEC, UPDATE))
+        ),
+        reports=reports,
+    )
+    situation = Situation(
+        server=SERVER,
+        session=session,
+        knowledge=Knowledge(),
+        profile=PROFILE,
+        task=TASK,
+        now=NOW,
+    )
+    assert decide(situation).next.ends
+    assert not decide(situation).next.events
 
 
 def test_every_row_is_tested() -> None:

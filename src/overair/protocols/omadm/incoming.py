@@ -11,6 +11,7 @@ Not in here: what the answers mean (``answers``), and what follows (``decide``).
 """
 
 from dataclasses import dataclass, replace
+from typing import assert_never
 
 from overair.protocols.omadm import nodes, reports
 from overair.protocols.omadm.account import Account
@@ -118,6 +119,8 @@ class _Listener:
                 self._owe(msg_id, command, *self._alert(command))
             case Replace():
                 self._owe(msg_id, command, self._replace(command))
+            case _:
+                assert_never(command)
 
     def refuse(self, msg_id: int, command: _Other) -> None:
         """Answer a command that only a server may send."""
@@ -160,9 +163,10 @@ class _Listener:
             taken = self.joiner.take(
                 f"Results {results.msg_ref} {results.cmd_ref}", results.meta, item
             )
-            refused = refused or taken.code
-            if taken.item is not None:
-                self._value(results, taken.item)
+            if isinstance(taken, Item):
+                self._value(results, taken)
+            else:
+                refused = refused or taken
         if refused is not None:
             # Results that are well get no Status (oma-dm 5.2).
             self._owe(msg_id, results, refused)
@@ -177,20 +181,19 @@ class _Listener:
                 for at in gets
                 if (results.msg_ref, results.cmd_ref) == (str(self.sent[at].msg), self.sent[at].cmd)
             ]
-        for at in named[:1]:
-            if self.sent[at].value is None:
-                self.sent[at] = replace(self.sent[at], value=nodes.text_of(item.data))
+        # Of values for the same node the first counts.
+        for at in (at for at in named[:1] if self.sent[at].value is None):
+            self.sent[at] = replace(self.sent[at], value=nodes.text_of(item.data))
 
     def _alert(self, alert: Alert) -> tuple[int, bool]:
         self.alerts.add(alert.code)
         items: list[Item] = []
         for item in alert.items:
             taken = self.joiner.take("Alert", None, item)
-            if taken.code is not None:
-                self._audit(taken.code, "Alert")
-                return taken.code, False
-            if taken.item is not None:
-                items.append(taken.item)
+            if not isinstance(taken, Item):
+                self._audit(taken, "Alert")
+                return taken, False
+            items.append(taken)
         if alert.code == AlertCode.GENERIC:
             return self._generic(alert, items)
         if alert.code == 0:
@@ -217,11 +220,11 @@ class _Listener:
             return StatusCode.NOT_ALLOWED
         for item in command.items:
             taken = self.joiner.take("Replace", command.meta, item)
-            if taken.code is not None:
-                self._audit(taken.code, "Replace")
-                code = taken.code
-            if taken.item is not None:
-                self._dev_info(taken.item)
+            if isinstance(taken, Item):
+                self._dev_info(taken)
+            else:
+                self._audit(taken, "Replace")
+                code = taken
         return code
 
     def _dev_info(self, item: Item) -> None:

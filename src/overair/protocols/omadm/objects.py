@@ -4,22 +4,12 @@ One at a time, and nothing in between: a command that brings data of something e
 is under way. Size counts what stands in Data, which in XML is base64 text as it is.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from overair.protocols.omadm.nodes import node_of, text_of
 from overair.protocols.omadm.session import Incoming
 from overair.protocols.syncml.codes import StatusCode
 from overair.protocols.syncml.message import Item, Location, Meta
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
-    """What became of an item."""
-
-    item: Item | None = None
-    """A whole one, as it came or put together."""
-    code: StatusCode | None = None
-    """The Status of its command, if it is not what it would be anyway."""
 
 
 class Joiner:
@@ -32,8 +22,11 @@ class Joiner:
         self._before = before
         self._most = most
 
-    def take(self, command: str, meta: Meta | None, item: Item) -> Taken:
-        """Take one item of a command; of ``command`` all pieces of an object must be."""
+    def take(self, command: str, meta: Meta | None, item: Item) -> Item | StatusCode:
+        """Take one item of a command; of ``command`` all pieces of an object must be.
+
+        Returned is a whole item, as it came or put together, or else the Status of its command.
+        """
         data = item.data if isinstance(item.data, bytes) else (item.data or "").encode()
         size = _size(item.meta) if _size(item.meta) is not None else _size(meta)
         began = self._before or self.open
@@ -46,16 +39,16 @@ class Joiner:
             else:
                 began, self.open, self.lost = None, None, True
         if began is None and not item.more_data:
-            return Taken(item=item)
+            return item
         self.open = None
         if len(data) > self._most or (size is not None and size > self._most):
-            return Taken(code=StatusCode.OBJECT_TOO_BIG)
+            return StatusCode.OBJECT_TOO_BIG
         if item.more_data:
             self.open = Incoming(command=command, uri=node_of(item), size=size, data=data)
-            return Taken(code=StatusCode.CHUNK_ACCEPTED)
+            return StatusCode.CHUNK_ACCEPTED
         if size is not None and size != len(data):
-            return Taken(code=StatusCode.SIZE_MISMATCH)
-        return Taken(item=replace(item, data=text_of(data), more_data=False))
+            return StatusCode.SIZE_MISMATCH
+        return replace(item, data=text_of(data), more_data=False)
 
     def finish(self) -> None:
         """End the message: an object that was under way and got no piece is lost."""

@@ -7,6 +7,7 @@ one thing hangs on the words: 402 and 403 with one of a carrier's words for "lat
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import assert_never
 
 from overair.protocols.omadm.events import Meaning, Reported, Why
 from overair.protocols.omadm.nodes import node_of, text_of
@@ -92,3 +93,5 @@ def _meaning(kind: AlertType, code: int | None, text: str) -> Meaning:
         case Outcome.FAILURE:
             later = code in _DEFERRABLE and _LATER.search(text) is not None
             return Meaning.DEFERRED if later else Meaning.FAILED
+        case said:
+            assert_never(said)
