@@ -77,10 +77,18 @@ def account(
         str | None, Parameter(help="The user name of the device. Default: its IMEI.")
     ] = None,
     client_secret: Annotated[
-        str | None, Parameter(help="What the device proves itself with; `-` reads standard input.")
+        str | None,
+        Parameter(
+            allow_leading_hyphen=True,
+            help="What the device proves itself with; `-` reads standard input.",
+        ),
     ] = None,
     server_secret: Annotated[
-        str | None, Parameter(help="What we prove ourselves with; `-` reads standard input.")
+        str | None,
+        Parameter(
+            allow_leading_hyphen=True,
+            help="What we prove ourselves with; `-` reads standard input.",
+        ),
     ] = None,
     new_secrets: Annotated[
         bool, Parameter(negative="", help="Make both secrets; `device bootstrap` tells them.")
