@@ -6,12 +6,16 @@ answer is held against the tables twice: the JSON by ``conforms``, which takes n
 nothing that the tables do not name, and the client's model by ``deserialized``, member by member.
 """
 
+import importlib
+import pkgutil
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import Any, Final
 
+import verizon.controllers
 from apimatic_core.utilities.api_helper import ApiHelper
 
 Check = Callable[[Any, str], None]
@@ -340,15 +344,17 @@ class Operation:
 
     controller: str
     answers: Check
+    on_account: bool = True  # its first argument is the account
 
 
-def _group(controller: str, **answers: Check) -> dict[str, Operation]:
-    return {name: Operation(controller, check) for name, check in answers.items()}
+def group(controller: str, *, on_account: bool = True, **answers: Check) -> dict[str, Operation]:
+    """Methods of one controller."""
+    return {name: Operation(controller, check, on_account) for name, check in answers.items()}
 
 
 OPERATIONS: Final = {
-    **_group("software_management_subscriptions_v2", get_account_subscription_status=SUBSCRIPTION),
-    **_group(
+    **group("software_management_subscriptions_v2", get_account_subscription_status=SUBSCRIPTION),
+    **group(
         "software_management_licenses_v2",
         get_account_license_status=LICENSES,
         assign_licenses_to_devices=LICENSE_RESULT,
@@ -357,7 +363,7 @@ OPERATIONS: Final = {
         create_list_of_licenses_to_remove=CANDIDATES,
         delete_list_of_licenses_to_remove=SUCCESS,
     ),
-    **_group(
+    **group(
         "campaigns_v2",
         schedule_campaign_firmware_upgrade=CAMPAIGN,
         schedule_sw_upgrade_http_devices=SCHEDULED,
@@ -367,8 +373,8 @@ OPERATIONS: Final = {
         update_campaign_dates=CAMPAIGN,
         cancel_campaign=SUCCESS,
     ),
-    **_group("configuration_files", get_list_of_files=FILES, upload_config_file=UPLOADED),
-    **_group(
+    **group("configuration_files", get_list_of_files=FILES, upload_config_file=UPLOADED),
+    **group(
         "software_management_reports_v2",
         list_available_software=SOFTWARE,
         list_account_devices=DEVICES,
@@ -376,14 +382,14 @@ OPERATIONS: Final = {
         get_campaign_history_by_status=CAMPAIGNS,
         get_campaign_device_status=CAMPAIGN_DEVICES,
     ),
-    **_group(
+    **group(
         "software_management_callbacks_v2",
         list_registered_callbacks=LISTENER_OR_NONE,
         register_callback=LISTENER,
         update_callback=LISTENER,
         deregister_callback=SUCCESS,
     ),
-    **_group(
+    **group(
         "client_logging",
         list_devices_with_logging_enabled=array(LOGGING),
         enable_logging_for_devices=array(LOGGING),
@@ -392,9 +398,26 @@ OPERATIONS: Final = {
         disable_device_logging=NOTHING,
         list_device_logs=LOGS,
     ),
-    **_group("server_logging", get_device_check_in_history=CHECK_INS),
+    **group("server_logging", get_device_check_in_history=CHECK_INS),
 }
 """Every call of v2 that the client has, by the method's name."""
+
+
+def methods_of(server: str) -> set[str]:
+    """The client's methods that call that server of its."""
+    found = set()
+    for module in pkgutil.iter_modules(verizon.controllers.__path__):
+        source = Path(verizon.controllers.__path__[0], f"{module.name}.py").read_text("utf-8")
+        if f"Server.{server}" not in source:
+            continue
+        loaded = importlib.import_module(f"verizon.controllers.{module.name}")
+        (controller,) = (
+            kind
+            for name, kind in vars(loaded).items()
+            if name.endswith("Controller") and name != "BaseController"
+        )
+        found |= {name for name in vars(controller) if not name.startswith("_")}
+    return found
 
 
 def deserialized(model: Any, raw: Any, path: str = "$") -> None:

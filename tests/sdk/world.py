@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -36,7 +36,7 @@ from overair.core.credentials import Cost, hash_secret
 from overair.store import Tx, figures, open_database
 from overair.store.verify import verify
 from tests.peers import sdk
-from tests.sdk.shapes import NOTHING, OPERATIONS, deserialized
+from tests.sdk.shapes import NOTHING, OPERATIONS, Operation, deserialized
 from tests.serving import serving
 from tests.waiting import wait_for
 
@@ -47,8 +47,14 @@ MONDAY = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 BOTH, EVENTS, MONTHLY, INACTIVE, BARE, OTHER = (f"0000123456-{n:05d}" for n in range(1, 7))
 """Accounts: with both kinds of purchase, one of each, an inactive one, one that has bought nothing;
 these are Ada's. The last is Bob's."""
+PUSHED, PUSHED_MONTHLY, PUSHED_OTHER = (f"0000123456-{n:05d}" for n in range(7, 10))
+"""Accounts whose devices are told to come: with both kinds of purchase, and monthly licences only.
+The last is Bob's."""
 KEY, SECRET, PASSWORD = "key", "secret", "pass-word"
 SOFTWARE = "FOTA_Acme_X1_01To02"
+FIRMWARE = "FW_Acme_M1_01To02"
+NEXT_FIRMWARE = "FW_Acme_M1_02To03"
+LIGHT_FIRMWARE = "FW_Acme_L1_01To02"
 NEXT_SOFTWARE = "FOTA_Acme_X1_02To03"
 IMAGE = bytes(range(256)) * 40
 LICENSES = 3
@@ -72,6 +78,19 @@ MONTHLY_FLEET = range(51, 61)
 MONTHLY_NOT_ELIGIBLE = 61
 EVENT_FLEET = range(71, 76)
 THEIRS = range(81, 84)
+# And those that are told to come.
+PUSHED_FLEET = range(101, 121)
+(
+    PUSHED_NOT_ELIGIBLE,
+    PUSHED_SUSPENDED,
+    PUSHED_OTHER_MODEL,
+    PUSHED_OTHER_VERSION,
+    PUSHED_UNKNOWN_TYPE,
+    PUSHED_LIGHT,
+    PUSHED_OVER_HTTP,
+) = range(121, 128)
+PUSHED_MONTHLY_FLEET = range(131, 137)
+PUSHED_THEIRS = range(141, 143)
 UNKNOWN = "123456789012345"
 
 
@@ -84,23 +103,38 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """One version of the API, as the client has it."""
+
+    prefix: str
+    operations: Mapping[str, Operation]
+    refusal: type[Exception]
+
+
+V2 = Version(prefix="/api/fota/v2", operations=OPERATIONS, refusal=FotaV2ResultException)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sdk:
     """The client with its tokens, on one account; every answer is checked."""
 
     connection: sdk.Connection
     account: str
     base: str
+    version: Version = V2
     called: set[str] = field(default_factory=set)
 
-    def on(self, account: str) -> "Sdk":
+    def on(self, account: str) -> Self:
         """The same user on another account."""
         return replace(self, account=account)
 
     def call(self, name: str, *args: Any, **more: Any) -> Any:
         """The client's own answer, or its own exception."""
-        controller = getattr(self.connection.client, OPERATIONS[name].controller)
+        operation = self.version.operations[name]
+        controller = getattr(self.connection.client, operation.controller)
+        before = (self.account,) if operation.on_account else ()
         with sdk.deprecated_calls():
-            return getattr(controller, name)(self.account, *args, **more)
+            return getattr(controller, name)(*before, *args, **more)
 
     def ok(self, name: str, *args: Any, **more: Any) -> Any:
         """What a call that succeeds answers, as JSON; the client's model of it is right too."""
@@ -108,15 +142,16 @@ class Sdk:
         assert answer.status_code == 200
         assert answer.headers["Content-Type"] == "application/json"
         raw = json.loads(answer.text)
-        OPERATIONS[name].answers(raw, name)
-        if OPERATIONS[name].answers is not NOTHING:  # where the client gives the text itself
+        answers = self.version.operations[name].answers
+        answers(raw, name)
+        if answers is not NOTHING:  # where the client gives the text itself
             deserialized(answer.body, raw, name)
         self.called.add(name)
         return raw
 
     def refused(self, name: str, *args: Any, **more: Any) -> Refusal:
         """What the client's own exception says of a call that is refused."""
-        with pytest.raises(FotaV2ResultException) as caught:
+        with pytest.raises(self.version.refusal) as caught:
             self.call(name, *args, **more)
         error: Any = caught.value
         assert error.response_code == 400
@@ -174,7 +209,7 @@ class Sdk:
             "VZ-M2M-Token": self.connection.session_token,
         }
         reply = ask(
-            self.base, method, "/api/fota/v2" + path.replace("{}", self.account), body,
+            self.base, method, self.version.prefix + path.replace("{}", self.account), body,
             sent | dict(headers or {}),
         )  # fmt: skip
         return reply[0], json.loads(reply[1])
@@ -304,6 +339,7 @@ class World:
         """Wait until the engine has done what is due now."""
         after = self.clock.now() + timedelta(milliseconds=1)  # what is due just now counts too
         wait_for(lambda: self.run(figures.engine_lag_ms, after) == 0, "the engine")
+        wait_for(lambda: self.run(figures.push_lag_ms, after) == 0, "the notifications")
 
     def day(self, days: int = 0) -> date:
         """A date, so many days from today."""
@@ -369,6 +405,9 @@ def _fleet(directory: Path) -> Path:
             for n in numbers
         ]
 
+    def pushed(account: str, numbers: Any, **facts: Any) -> list[dict[str, Any]]:
+        return devices(account, numbers, **({"protocol": "OMADM", "model": "M1"} | facts))
+
     def bought(kind: str, count: int = 0) -> dict[str, Any]:
         return {"subscription": {"purchaseType": kind, "licenseCount": count}}
 
@@ -381,6 +420,9 @@ def _fleet(directory: Path) -> Path:
             {"name": INACTIVE, "active": False, **both},
             {"name": BARE},
             {"name": OTHER, **both},
+            {"name": PUSHED, **both},
+            {"name": PUSHED_MONTHLY, **bought("TS-HFOTA-MRC", LICENSES)},
+            {"name": PUSHED_OTHER, **both},
         ],
         "applications": [{"key": KEY, "secretHash": hashed(SECRET)}],
         "users": [
@@ -390,25 +432,28 @@ def _fleet(directory: Path) -> Path:
                 "accounts": accounts,
             }
             for name, accounts in (
-                ("ada", [BOTH, EVENTS, MONTHLY, INACTIVE, BARE]),
-                ("bob", [OTHER]),
+                ("ada", [BOTH, EVENTS, MONTHLY, INACTIVE, BARE, PUSHED, PUSHED_MONTHLY]),
+                ("bob", [OTHER, PUSHED_OTHER]),
             )
         ],
         "packages": [
             {
                 "name": name,
-                "protocol": "HTTP",
+                "protocol": protocol,
                 "make": "Acme",
-                "model": "X1",
+                "model": model,
                 "from": before,
                 "to": after,
                 "launchDate": "2026-01-01",
                 "releaseNote": note,
                 "file": "x1.swu",
             }
-            for name, before, after, note in (
-                (SOFTWARE, "01", "02", "faster"),
-                (NEXT_SOFTWARE, "02", "03", ""),
+            for name, protocol, model, before, after, note in (
+                (SOFTWARE, "HTTP", "X1", "01", "02", "faster"),
+                (NEXT_SOFTWARE, "HTTP", "X1", "02", "03", ""),
+                (FIRMWARE, "OMADM", "M1", "01", "02", "safer"),
+                (NEXT_FIRMWARE, "OMADM", "M1", "02", "03", ""),
+                (LIGHT_FIRMWARE, "LWM2M", "L1", "01", "02", ""),
             )
         ],
         "devices": [
@@ -422,6 +467,16 @@ def _fleet(directory: Path) -> Path:
             *devices(MONTHLY, [MONTHLY_NOT_ELIGIBLE], fotaEligible=False),
             *devices(EVENTS, EVENT_FLEET),
             *devices(OTHER, THEIRS),
+            *pushed(PUSHED, PUSHED_FLEET),
+            *pushed(PUSHED, [PUSHED_NOT_ELIGIBLE], fotaEligible=False),
+            *pushed(PUSHED, [PUSHED_SUSPENDED], status="Suspended"),
+            *pushed(PUSHED, [PUSHED_OTHER_MODEL], model="M2"),
+            *pushed(PUSHED, [PUSHED_OTHER_VERSION], version="00"),
+            *pushed(PUSHED, [PUSHED_UNKNOWN_TYPE]),
+            *pushed(PUSHED, [PUSHED_LIGHT], protocol="LWM2M", model="L1"),
+            *devices(PUSHED, [PUSHED_OVER_HTTP]),
+            *pushed(PUSHED_MONTHLY, PUSHED_MONTHLY_FLEET),
+            *pushed(PUSHED_OTHER, PUSHED_THEIRS),
         ],
     }
     (directory / "x1.swu").write_bytes(IMAGE)
