@@ -21,7 +21,7 @@ from overair.store import network as line
 from tests.engine import pushed
 from tests.engine.world import World, imei
 from tests.push.centre import Centre, running
-from tests.push.conftest import SECRET, Region
+from tests.push.conftest import SEAL, SECRET, Region
 from tests.push.receiver import Receiver, receiving
 from tests.push.test_smpp import QUICK, settings
 from tests.waiting import until
@@ -120,10 +120,19 @@ async def test_devices_that_cannot_be_notified(sqlite_region: Region) -> None:
         dm_accounts.put_blocks(w.tx, [(w.device(3).id, imei(3), block)], Seal(b"another key" * 3))
 
     await region.story(strange)
-    await region.campaign(1, 2, 3)
+    await region.devices(4)
+
+    def spoil(w: World) -> None:
+        device_id = w.device(4).id
+        sealed = SEAL.close(b"{", f"OMA-DM account of device {device_id}")
+        sql = "update dm_account set secrets = ? where device_id = ?"
+        assert w.tx.execute(sql, (sealed, device_id)) == 1
+
+    await region.story(spoil)
+    await region.campaign(1, 2, 3, 4)
     region.deliver(UdpTransport(bare=False))
-    await at_rest(region, 3)
-    assert region.results() == {"no_address": 1, "no_account": 2}
+    await at_rest(region, 4)
+    assert region.results() == {"no_address": 1, "no_account": 3}
 
 
 async def test_the_pace(sqlite_region: Region) -> None:

@@ -63,7 +63,10 @@ def _account(tx: Tx, wake: Wake, settings: Settings, seal: Seal) -> PushAccount 
         return dm_accounts.push_account(tx, wake.device_id, seal, settings.omadm.server_id)
     except SealError as error:
         log.error("a device cannot be notified", imei=wake.imei, error=str(error))
-        return None
+    except (ValueError, TypeError, KeyError):
+        # A row that nobody can read. The others must not wait behind it.
+        log.exception("a device cannot be notified", imei=wake.imei)
+    return None
 
 
 def _package(tx: Tx, wake: Wake, account: PushAccount, settings: Settings) -> bytes | None:
