@@ -316,6 +316,20 @@ def test_a_device_in_a_running_campaign_is_taken(w: World) -> None:
     assert w.status(other) is S.REQUEST_FAILED
 
 
+@story
+def test_a_session_before_the_start_changes_nothing(w: World) -> None:
+    """The device has its turn when the campaign starts, even if that is late, and not before."""
+    fleet(w, ONE)
+    made = campaign(w, [ONE], start=1, end=9)
+    assert session(w, ONE) is None
+    w.now = w.now.replace(hour=0) + timedelta(days=1)
+    assert session(w, ONE) is None
+    assert woken(w) == []
+    assert w.upgrade(ONE, made).due_at is None
+    w.carry_on()
+    assert woken(w) == [imei(ONE)]
+
+
 # What a device shows -----------------------------------------------------------------------------
 
 

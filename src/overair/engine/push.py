@@ -20,6 +20,7 @@ from datetime import UTC, datetime, timedelta
 
 from overair.config import Settings
 from overair.core.attempt import AttemptEvent, AttemptState
+from overair.core.campaign import BEFORE_START
 from overair.core.ids import AttemptId, DeviceId, UpgradeId
 from overair.core.plan import Place, decide
 from overair.core.push import Call, carry_on
@@ -37,6 +38,7 @@ from overair.store.push import PushAttempt
 from overair.store.upgrades import Move, Upgrade
 
 FAULT_PAUSE = timedelta(seconds=60)  # for a device that we cannot carry on, because of a bug
+LEAST_PAUSE = timedelta(seconds=1)  # between two looks at a device that lead to nothing
 SESSIONS = 0xFFFF  # a session number has 16 bits, and is not 0
 _AT_WORK = (AttemptState.RUNNING, AttemptState.DOWNLOADED)
 
@@ -216,7 +218,7 @@ def _begin(
             install_window_alone=settings.install_window_alone,
         )
         if not decision.offer:
-            push.set_due(tx, upgrade.id, decision.until)
+            push.set_due(tx, upgrade.id, _later(campaign, decision.until, now))
             return None
     own = _open(tx, device, upgrade, campaign, settings, now, call=call)
     if own is None:
@@ -228,6 +230,13 @@ def _begin(
         return None
     push.set_pushed(tx, own.attempt_id, now)
     return _wake(device, own)
+
+
+def _later(campaign: Campaign, until: datetime | None, now: datetime) -> datetime | None:
+    """When to look again at a device that may not have its turn yet."""
+    if until is None or campaign.status in BEFORE_START:
+        return None  # the start of its campaign makes it due
+    return max(until, now + LEAST_PAUSE)
 
 
 def _open(
