@@ -551,3 +551,18 @@ def test_limits_are_the_server_s() -> None:
     assert meta is not None
     assert (meta.max_msg_size, meta.max_obj_size) == (16384, 1024 * 1024)
     assert client.answer(SHOWS_OLD).header.meta is None
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_the_same_session_id_after_a_refusal(ended: bool) -> None:
+    """A client that always says session 1, and is asked for credentials, gets a session of its own."""
+    desk = Desk(task=None) if ended else Desk()
+    before = Client(desk, session_id="1")
+    before.begin()
+    before.answer(SHOWS_OLD)
+    again = Client(desk, session_id="1")
+    given = next_nonce(again.send(OPEN, name="dev1"))
+    assert desk.session is not None
+    assert desk.session.ended is ended
+    assert codes(again.begin(nonce=given))[0] == ("SyncHdr", 212)
+    assert desk.session.messages == 1

@@ -127,7 +127,21 @@ class Entrance:
         session, header = self.live, self.request.message.header
         if session is None or session.id != header.session_id or header.msg_id == _FIRST:
             return None
-        return session
+        return None if self._comes_again(session) else session
+
+    def _comes_again(self, session: Session) -> bool:
+        """Tell whether it is of a later session that says the same SessionID.
+
+        Its message 1 was refused, so the session before is still there, and this is its package 1 once
+        more: a client that always says 1 and has to be asked for credentials (oma-dm 5.5, 19).
+        """
+        request, header = self.request, self.request.message.header
+        is_behind = session.ended or header.msg_id <= session.client_msg
+        if not is_behind or request.digest == session.body:
+            return False
+        if not accounts.was_refused(self.account, header.session_id, self.now):
+            return False
+        return self._is_right_mac() if request.hmac_given else self._is_right()
 
     def _go_on(self, session: Session) -> Admitted | Settled:
         request, header = self.request, self.request.message.header
