@@ -34,15 +34,19 @@ from verizon.models.v2_list_of_licenses_to_remove_request import V2ListOfLicense
 
 from overair.api.openapi import openapi_document
 from tests.peers import sdk
+from tests.sdk.v1_world import fail, scheduled, succeed
 from tests.sdk.world import (
     BARE,
     BOTH,
     EVENTS,
+    FIRMWARE,
     INACTIVE,
     KEY,
     MONTHLY,
     OTHER,
     PASSWORD,
+    PUSHED,
+    PUSHED_FLEET,
     SECRET,
     SOFTWARE,
     World,
@@ -65,6 +69,7 @@ OPERATIONS: list[Any] = []
 for _found in DOCUMENT.get_all_operations():
     assert isinstance(_found, Ok), _found
     OPERATIONS.append(_found.ok())
+ONE, TWO = PUSHED_FLEET[:2]
 STATUSES = ["CampaignRequestQueued", "CampaignScheduled", "CampaignEnded", "CampaignCancelled"]
 
 
@@ -74,6 +79,7 @@ class Installation:
 
     world: World
     campaigns: list[str]
+    upgrades: list[str]
     sessions: Iterator[str]  # to be ended
     password: str = PASSWORD
     counts: Counter[int] = field(default_factory=Counter)
@@ -81,19 +87,25 @@ class Installation:
     @property
     def names(self) -> dict[str, list[Any]]:
         """Values for parameters and members, by their names."""
-        devices = [imei(1), imei(30), imei(81)]
+        devices = [imei(1), imei(30), imei(81), imei(ONE)]
         return {
-            "acc": [BOTH, BOTH, BOTH, EVENTS, MONTHLY, OTHER, INACTIVE, BARE],
+            "acc": [BOTH, BOTH, PUSHED, PUSHED, EVENTS, MONTHLY, OTHER, INACTIVE, BARE],
             "campaignId": self.campaigns,
+            "upgradeId": self.upgrades,
+            "upgradeStatus": ["Queued", "InProgress", "Finished"],
+            "service": ["Fota", "fota"],
+            "name": ["Fota"],
             "deviceId": devices,
             "lastSeenDeviceId": [*devices, "0"],
             "lastSeenCampaignId": [*self.campaigns, "0"],
-            "startIndex": ["0", "1", "99"],
+            "startIndex": ["0", "1", "99", *devices],
             "campaignStatus": STATUSES,
             "distributionType": ["HTTP", "OMA", "LWM2M"],
-            "deviceList": [imeis(30), imeis(31, 32, 33), []],
+            "deviceList": [imeis(30), imeis(31, 32, 33), imeis(*PUSHED_FLEET[4:6]), []],
             "deviceIds": [imeis(30), imeis(30, 31)],
-            "accountName": [BOTH],
+            "accountName": [BOTH, PUSHED],
+            "firmwareName": [FIRMWARE],
+            "firmwareTo": ["02"],
             "softwareName": [SOFTWARE],
             "softwareFrom": ["01"],
             "softwareTo": ["02"],
@@ -125,6 +137,13 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
         ada.ok("cancel_campaign", cancelled)
         ada.ok("enable_logging_for_devices", DeviceLoggingRequest(imeis(1, 2)))
         queued = [world.campaign(number, start=1) for number in range(5, 10)]
+        upgrades = [
+            scheduled(world, ONE),
+            scheduled(world, TWO, end=0),
+            *(scheduled(world, number, start=1) for number in PUSHED_FLEET[2:4]),
+        ]
+        succeed(world, ONE)
+        fail(world, TWO)
         world.settle()
         entering = sdk.client(f"{world.base}/api", key=KEY, secret=SECRET)
         sessions = [
@@ -136,6 +155,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
         entering.config.http_client.session.close()
         made = Installation(
             world=world,
+            upgrades=upgrades,
             campaigns=[ended, running, cancelled, *queued],
             sessions=itertools.cycle(sessions),
         )

@@ -34,3 +34,16 @@ def untouched_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]
     """One world for tests of requests that change nothing."""
     with open_world(tmp_path_factory.mktemp("untouched")) as found:
         yield found
+
+
+@pytest.fixture
+def open_settings(database_url: str, tmp_path: Path) -> Iterator[World]:
+    """A world that may call listeners of its own host, without TLS."""
+    with open_world(
+        tmp_path / "world",
+        database_url,
+        callback_plain_http=True,
+        callback_private_addresses=True,
+        callback_retry_s=(0, 0, 0, 0, 0),
+    ) as world:
+        yield world

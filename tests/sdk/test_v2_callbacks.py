@@ -1,6 +1,5 @@
 """Callbacks from the client's side: a listener is registered, and hears what happens (API 5.17, 9)."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from tests.sdk.shapes import (
     one_of,
     text,
 )
-from tests.sdk.world import BOTH, IMAGE, Refusal, World, imei, open_world
+from tests.sdk.world import BOTH, IMAGE, Refusal, World, imei
 from tests.waiting import wait_for
 
 DEVICE_LIST = CAMPAIGN_DEVICES.members["deviceList"]
@@ -42,19 +41,6 @@ NOT_REGISTERED = Refusal("CALLBACK_NOT_REGISTERED", "Callback is not registered"
 
 def at(url: str) -> Any:
     return FotaV2CallbackRegistrationRequest(url)
-
-
-@pytest.fixture
-def open_settings(database_url: str, tmp_path: Path) -> Iterator[World]:
-    """A world that may call listeners of its own host, without TLS."""
-    with open_world(
-        tmp_path / "world",
-        database_url,
-        callback_plain_http=True,
-        callback_private_addresses=True,
-        callback_retry_s=(0, 0, 0, 0, 0),
-    ) as world:
-        yield world
 
 
 def heard(listener: Listening) -> list[Any]:
