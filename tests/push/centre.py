@@ -134,6 +134,7 @@ class Centre:
     """Whether it leaves everything but binds unanswered."""
     binds: list[Bind] = field(default_factory=list)
     submitted: list[Submitted] = field(default_factory=list)
+    raw: list[bytes] = field(default_factory=list)
     others: list[Pdu] = field(default_factory=list)
     faults: list[Exception] = field(default_factory=list)
     _writers: list[asyncio.StreamWriter] = field(default_factory=list)
@@ -164,6 +165,7 @@ class Centre:
             _write(writer, pdu, b"centre\0" if right else b"", status=0 if right else RINVPASWD)
         elif pdu.command == SUBMIT_SM:
             self.submitted.append(read_submit(pdu.body))
+            self.raw.append(HEADER.pack(16 + len(pdu.body), 4, 0, pdu.sequence) + pdu.body)
             if not self.silent:
                 body = b"" if self.status else b"id-%d\0" % len(self.submitted)
                 _write(writer, pdu, body, status=self.status)
