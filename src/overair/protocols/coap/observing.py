@@ -1,0 +1,99 @@
+"""What we observe, of all peers: which tokens are heard, and what is news (RFC 7641 3; lwm2m 6).
+
+An observation lives in its peer's line, by its token, and here, by its handle. One that the peer has been
+told nothing more of, because it registered anew, is *retired*: heard for a day, since modules keep token
+and message id over a restart and report the end of an update under the old one.
+
+Not in here: asking for an observation, and cancelling it at the peer (``sending``).
+"""
+
+from overair.protocols.coap.errors import FullError
+from overair.protocols.coap.events import Event, Handle, Notified
+from overair.protocols.coap.line import Line, Observation, Pending
+from overair.protocols.coap.values import CoapLimits, Response
+
+# Retired observations that are heard beside the present ones.
+_MOST_RETIRED = 16
+
+
+class Observed:
+    """Every observation of ours."""
+
+    def __init__(self, limits: CoapLimits) -> None:
+        self._limits = limits
+        self._by_handle: dict[Handle, tuple[Line, Observation]] = {}
+
+    def check_room(self, line: Line) -> None:
+        """Refuse one more observation of a peer if it has as many as it may."""
+        live = sum(each.until is None for each in (line.observations or {}).values())
+        if live >= self._limits.observations:
+            raise FullError(f"{live} resources of the peer are observed already")
+
+    def add(self, line: Line, observation: Observation) -> None:
+        """Hear notifications under its token from now on."""
+        if line.observations is None:
+            line.observations = {}
+        line.observations[observation.token] = observation
+        self._by_handle[observation.handle] = (line, observation)
+
+    def remove(self, line: Line, observation: Observation) -> None:
+        """Hear them no more."""
+        if line.observations is not None:
+            line.observations.pop(observation.token, None)
+        self._by_handle.pop(observation.handle, None)
+
+    def find(self, handle: Handle) -> tuple[Line, Observation] | None:
+        """Return an observation and whose it is."""
+        return self._by_handle.get(handle)
+
+    def heard(self, line: Line, token: bytes, now: float) -> Observation | None:
+        """Return what is observed under a token, if it is still heard."""
+        found = line.observations.get(token) if line.observations else None
+        if found is not None and found.until is not None and now >= found.until:
+            self.remove(line, found)
+            return None
+        return found
+
+    def settle(self, line: Line, pending: Pending, response: Response, now: float) -> bool:
+        """Tell whether a peer that was asked is going to notify us, and keep that in mind."""
+        observation = pending.observation
+        if observation is None:
+            return False
+        # An answer in blocks has its sequence number in the first of them.
+        if pending.request.observe or not response.ok or response.observe is None:
+            self.remove(line, observation)
+            return False
+        observation.sequence = response.observe
+        observation.heard_at = now
+        return True
+
+    def notified(
+        self,
+        line: Line,
+        observation: Observation,
+        response: Response,
+        now: float,
+        events: list[Event],
+    ) -> None:
+        """A notification has come: an event if it is newer than the last, or says that it is the last."""
+        sequence = response.observe
+        final = not response.ok or sequence is None
+        if final:
+            self.remove(line, observation)
+        elif sequence is not None:
+            if not observation.is_fresher(sequence, now):
+                return
+            observation.sequence = sequence
+            observation.heard_at = now
+        events.append(
+            Notified(peer=line.peer, handle=observation.handle, response=response, final=final)
+        )
+
+    def retire(self, line: Line, now: float) -> None:
+        """Let a peer have registered anew: it knows our observations no more, or so it should."""
+        observations = line.observations or {}
+        for observation in observations.values():
+            if observation.until is None:
+                observation.until = now + self._limits.retain
+        for observation in list(observations.values())[:-_MOST_RETIRED]:
+            self.remove(line, observation)
