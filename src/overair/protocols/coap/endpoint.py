@@ -275,16 +275,17 @@ class Endpoint:
         """Tell a peer that observes us; ``Rejected`` comes if it does not, ``TimedOut`` if it is gone."""
         line = self._sending.line(peer)
         mid = line.next_mid(now)
+        handle = self._sending.new_handle()
         if mid is None:
-            return self._sending.new_handle()
+            return handle
         head = start(_CON if confirmable else _NON, response.code, mid, token)
         datagram = head + response_body(response)
         if confirmable:
-            handle = self._sending.new_handle()
             self._sending.deliver(line, mid, datagram, now, handle=handle, once=False)
-            return handle
-        self._outgoing.append((peer, datagram))
-        return self._sending.remember_notice(line, mid)
+        else:
+            self._outgoing.append((peer, datagram))
+            line.remember_notice(mid, handle)
+        return handle
 
     # What we ask
 

@@ -9,11 +9,13 @@ from collections.abc import Callable
 
 from overair.protocols.coap.blocks import Push, Read
 from overair.protocols.coap.events import Handle, Peer
-from overair.protocols.coap.values import Request, Timings
+from overair.protocols.coap.values import EXCHANGE_LIFETIME, Request, Timings
 
 _MIDS = 1 << 16
 # Message ids of one peer in one lifetime. The others are left for what was sent just before.
 _MIDS_AT_ONCE = _MIDS // 2
+
+_MOST_RECENT = 8
 
 # Gives bytes of a body, exactly as many as asked for; None: they are not there yet.
 Reader = Callable[[int, int], bytes | None]
@@ -148,3 +150,11 @@ class Line:
         self.mids_left -= 1
         self.mid = (self.mid + 1) % _MIDS
         return self.mid
+
+    def remember_notice(self, mid: int, handle: Handle) -> None:
+        """Keep by which handle the reset of a notification is told."""
+        if self.recent is None:
+            self.recent = {}
+        elif len(self.recent) >= _MOST_RECENT:
+            del self.recent[next(iter(self.recent))]
+        self.recent[mid] = handle

@@ -55,7 +55,6 @@ Entropy = Callable[[int], bytes]
 
 _CON = int(Type.CON)
 _TOKENS = 1 << 32
-_MOST_RECENT = 8
 
 
 class Sending:
@@ -412,15 +411,6 @@ class Sending:
             line.deliveries = {}
         line.deliveries[mid] = delivery
         self.timers.set(now + delivery.timeout, line, delivery)
-
-    def remember_notice(self, line: Line, mid: int) -> Handle:
-        """Give a notification a handle by which a reset can be told."""
-        if line.recent is None:
-            line.recent = {}
-        elif len(line.recent) >= _MOST_RECENT:
-            del line.recent[next(iter(line.recent))]
-        line.recent[mid] = handle = self.new_handle()
-        return handle
 
     # Time
 
