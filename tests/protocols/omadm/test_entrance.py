@@ -566,3 +566,13 @@ def test_the_same_session_id_after_a_refusal(ended: bool) -> None:
     assert desk.session.ended is ended
     assert codes(again.begin(nonce=given))[0] == ("SyncHdr", 212)
     assert desk.session.messages == 1
+
+
+def test_the_same_session_id_after_a_broken_session() -> None:
+    """So does one whose session before broke off after its first message."""
+    desk = Desk()
+    Client(desk, session_id="1").begin()
+    again = Client(desk, session_id="1")
+    given = next_nonce(again.send(OPEN, name="dev1"))
+    assert asked(again.begin(nonce=given)) == [("Get", VERSION), ("Get", STATE)]
+    assert desk.of(Authenticated)

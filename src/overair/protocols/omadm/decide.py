@@ -7,6 +7,8 @@ see one ``Situation`` and change nothing. To lay beside the specification:
   packages where the update object has to be looked for (``roots``).
 - Row 12a is 7.5, which the table leaves to its text: a success that was reported, and a version that is
   still the old one.
+- Row 14 serves an earlier attempt's download, too, once: a device that has declined to install keeps it,
+  and would otherwise never be tried again.
 - Row 15 has, from 7.2, also State 40 and 50 of a download that is not ours.
 - Statuses are not here: every reply begins with those that are owed (``outgoing``).
 """
@@ -274,7 +276,7 @@ def _downloaded(s: Situation) -> Next | None:
 
 def _under_way(s: Situation) -> Next | None:
     task = _task(s)
-    somebody_elses = s.state in _DOWNLOADED and not s.knowledge.downloaded
+    somebody_elses = s.state in _DOWNLOADED and s.knowledge.downloaded is None
     return END if s.state in _BUSY or task.executed_at is not None or somebody_elses else None
 
 

@@ -137,7 +137,8 @@ class Entrance:
         """
         request, header = self.request, self.request.message.header
         is_behind = session.ended or header.msg_id <= session.client_msg
-        if not is_behind or request.digest == session.body:
+        answers = any(isinstance(command, Status) for command in request.message.commands)
+        if (answers and not is_behind) or request.digest == session.body:
             return False
         if not accounts.was_refused(self.account, header.session_id, self.now):
             return False

@@ -306,10 +306,11 @@ def _remember(situation: Situation, leaving: tuple[ExecLeaving, ...]) -> Knowled
     if not leaving or task is None or root is None:
         return knowledge
     step = leaving[0].step
-    if step is Step.DOWNLOAD_AND_UPDATE:
+    if step is Step.UPDATE:
+        # Should it fail, what is there is not to be tried again.
         return replace(knowledge, downloaded="")
-    if step is not Step.DOWNLOAD:
-        return knowledge
+    if step is Step.DOWNLOAD_AND_UPDATE:
+        return replace(knowledge, downloaded=task.to_version)
     node = Fumo(root).download_and_update_url
     absent = situation.session.code(Verb.REPLACE, node) == StatusCode.NOT_FOUND
     first = knowledge.download_first or absent

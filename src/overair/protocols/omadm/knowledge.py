@@ -22,8 +22,8 @@ class Knowledge:
     """When the whole inventory was last asked for."""
     download_first: bool = False
     """It has no DownloadAndUpdate, but Download and Update."""
-    downloaded: str = ""
-    """The version that our own last Exec of Download was to bring."""
+    downloaded: str | None = None
+    """The version that our own last Exec was to bring; empty: one that was tried, None: there was none."""
 
 
 def encode_knowledge(knowledge: Knowledge) -> str:
