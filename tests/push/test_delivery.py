@@ -218,14 +218,13 @@ async def test_a_carrier_that_is_away(region: Region) -> None:
     await region.devices(1, 2)
     await region.campaign(1, 2)
     region.deliver(SmppTransport(settings(centre), QUICK))
-    await carried(region, 2)
-    assert region.results() == {"later": 2}
-
-    async def put_back() -> bool:
-        return set((await region.due()).values()) == {5.0}
-
-    await until(put_back, "both to be due in five seconds")
-    assert await pushes(region) == [0, 0]
+    for count, pause_s in ((2, 5.0), (4, 10.0), (6, 20.0)):
+        await carried(region, count)
+        await until(partial(put_back, region, pause_s), f"both to be due in {pause_s} seconds")
+        assert await pushes(region) == [0, 0]
+        if pause_s < 20:
+            region.pass_time(pause_s)
+    assert region.results() == {"later": 6}
     async with running(centre):
 
         async def both() -> bool:
@@ -237,6 +236,10 @@ async def test_a_carrier_that_is_away(region: Region) -> None:
         await until(lambda: pushed_once(region), "both to be counted")
         await region.stop()
     assert centre.submitted[0].validity.endswith("000R")
+
+
+async def put_back(region: Region, pause_s: float) -> bool:
+    return set((await region.due()).values()) == {pause_s}
 
 
 async def pushed_once(region: Region) -> bool:

@@ -194,7 +194,7 @@ async def test_a_centre_that_does_not_answer() -> None:
 
 async def test_a_silent_link_is_asked() -> None:
     """After a while of silence the centre is asked; if it does not answer, we connect again."""
-    timers = Timers(answer_s=0.1, enquire_s=0.02, first_pause_s=0.01, longest_pause_s=0.02)
+    timers = Timers(answer_s=1, enquire_s=0.02, first_pause_s=0.01, longest_pause_s=0.02)
     async with running(Centre()) as centre, bound(centre, timers) as transport:
 
         async def asked() -> bool:

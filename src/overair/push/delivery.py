@@ -72,7 +72,7 @@ class PushDelivery:
         self._sending: dict[asyncio.Task[None], Wake] = {}
         self._returned: list[Wake] = []
         self._pause_s = FIRST_PAUSE_S
-        self._grows_at_s = 0.0
+        self._grows_at_s: float | None = None
         self._down = False
         self._told = False  # the log, of that
         self._told_at_s = -TOLD_S
@@ -192,7 +192,7 @@ class PushDelivery:
             self._wake.set()
             self._note(down=True)
         elif sent is Sent.SENT:
-            self._pause_s = FIRST_PAUSE_S
+            self._pause_s, self._grows_at_s = FIRST_PAUSE_S, None
             self._note(down=False)
 
     def _note(self, *, down: bool) -> None:
@@ -213,11 +213,12 @@ class PushDelivery:
         returned = self._returned[:]
         if not returned:
             return
-        again_at = self._clock.now() + timedelta(seconds=self._pause_s)
         now_s = self._wall.monotonic()
-        if now_s >= self._grows_at_s:
-            self._grows_at_s = now_s + self._pause_s
+        if self._grows_at_s is not None and now_s >= self._grows_at_s:
             self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+        if self._grows_at_s is None or now_s >= self._grows_at_s:
+            self._grows_at_s = now_s + self._pause_s
+        again_at = self._clock.now() + timedelta(seconds=self._pause_s)
         await self._db.transact(carriage.take_back, returned, again_at)
         del self._returned[: len(returned)]
 
