@@ -9,7 +9,7 @@ this project serves and *no others*, so that a call to anything else is a KeyErr
 with both. Clients use one `requests.Session` (keep-alive) and block: from async tests call them in a thread.
 
 Calls return an `ApiResponse`: `.status_code`, `.body` (model, list of models or None), `.text`, `.headers`.
-A 400 raises `FotaV2ResultException` (`.error_code`, `.error_message`, `.response_code`); session calls raise
+A 400 raises `FotaV1ResultException` or `FotaV2ResultException` (`.error_code`, `.error_message`, `.response_code`); session calls raise
 `ConnectivityManagementResultException`; any other status outside 200..208 raises plain `APIException` (its `.response.text` has
 the body). The token call maps 400 and 401 to `OauthProviderException` (`.error`, `.error_description`).
 
@@ -23,6 +23,31 @@ Authentication and sessions
 | session_management | reset_connectivity_management_password(body) | PUT /m2m/v1/session/password/actions/reset | SessionResetPasswordRequest(old_password) | SessionResetPasswordResult.new_password |
 
 `/oauth2/revoke` is not in the client.
+
+Version 1 (all 18 endpoints)
+
+| client.… | method(arguments) | call under /fota/v1 | body | gives |
+| --- | --- | --- | --- | --- |
+| software_management_subscriptions_v1 | get_account_subscription_status(account) | GET /subscriptions/{} | | V1AccountSubscription |
+| | get_account_license_status(account, start_index) | GET /licenses/{}/index/{} | | AccountLicenseInfo |
+| software_management_licenses_v1 | assign_licenses_to_devices(account, body) † | POST /licenses/{}/assign | V1LicensesAssignedRemovedRequest(device_list) | V1LicensesAssignedRemovedResult |
+| | remove_licenses_from_devices(account, body) † | POST /licenses/{}/remove | V1LicensesAssignedRemovedRequest | V1LicensesAssignedRemovedResult |
+| | list_licenses_to_remove(account, start_index) † | GET /licenses/{}/cancel/index/{} | | V1ListOfLicensesToRemove |
+| | create_list_of_licenses_to_remove(account, body) † | POST /licenses/{}/cancel | V1ListOfLicensesToRemoveRequest(device_list, mtype?) | V1ListOfLicensesToRemoveResult |
+| | delete_list_of_licenses_to_remove(account) † | DELETE /licenses/{}/cancel | | FotaV1SuccessResult |
+| firmware_v1 | list_available_firmware(account) | GET /firmware/{} | | [Firmware] |
+| | schedule_firmware_upgrade(body) | POST /upgrades | FirmwareUpgradeRequest(account_name, firmware_name, firmware_to, start_date, end_date, device_list) | FirmwareUpgrade |
+| | list_firmware_upgrade_details(account, upgrade_id) | GET /upgrades/{}/upgrade/{} | | FirmwareUpgrade |
+| | update_firmware_upgrade_devices(account, upgrade_id, body) | PUT /upgrades/{}/upgrade/{} | FirmwareUpgradeChangeRequest(mtype, device_list) | FirmwareUpgradeChangeResult |
+| | cancel_scheduled_firmware_upgrade(account, upgrade_id) | DELETE /upgrades/{}/upgrade/{} | | FotaV1SuccessResult |
+| software_management_reports_v1 | list_account_devices(account, start_index) | GET /devices/{}/index/{} | | DeviceListQueryResult |
+| | list_upgrades_for_specified_status(account, upgrade_status, start_index) | GET /reports/{}/status/{}/index/{} | | UpgradeListQueryResult |
+| | get_device_firmware_upgrade_history(account, device_id) | GET /reports/{}/devices/{} | | [DeviceUpgradeHistory] |
+| software_management_callbacks_v1 | list_registered_callbacks(account) | GET /callbacks/{} | | [RegisteredCallbacks] |
+| | register_callback(account, body) | POST /callbacks/{} | FotaV1CallbackRegistrationRequest(name, url, username?, password?) | FotaV1CallbackRegistrationResult |
+| | deregister_callback(account, service) | DELETE /callbacks/{}/name/{} | | FotaV1SuccessResult |
+
+It has no argument for `clientType`, and knows no `endDate` of an upgrade in an answer.
 
 Version 2 (32 of the 33 endpoints; `PUT /files/{acc}` is not in the client)
 
