@@ -10,7 +10,7 @@ from overair.config import Settings
 from overair.core.attempt import AttemptState
 from overair.core.plan import Place, Wait, decide
 from overair.core.upgrade import Reason, UpgradeState
-from overair.store import attempts, push
+from overair.store import attempts, dm_accounts, push
 from overair.store.campaigns import Campaign
 from overair.store.database import Tx
 from overair.store.polls import Device
@@ -28,12 +28,27 @@ FAILURES = {
     Reason.UNEXPECTED_VERSION: "it shows neither the old nor the new version",
     Reason.REPORT_LOST: "it took its command and never said how it ended",
 }
+NO_SECRETS = (
+    "But it has no secrets, so it can neither be notified nor have a session: `overair device account`"
+    " sets them."
+)
 
 
 def why_pushed(
     tx: Tx, device: Device, upgrade: Upgrade, campaign: Campaign, settings: Settings, now: datetime
 ) -> Why | None:
     """What the device waits for; None if its part in the campaign is over, or has not begun."""
+    found = _why(tx, device, upgrade, campaign, settings, now)
+    terms = dm_accounts.terms_of(tx, [device.id]).get(device.id)
+    if found is None or (terms is not None and terms.secrets is not None):
+        return found
+    wait, sentence, until = found
+    return wait, f"{sentence} {NO_SECRETS}", until
+
+
+def _why(
+    tx: Tx, device: Device, upgrade: Upgrade, campaign: Campaign, settings: Settings, now: datetime
+) -> Why | None:
     attempt = None
     if device.open_attempt_id is not None:
         attempt = attempts.find(tx, device.open_attempt_id)

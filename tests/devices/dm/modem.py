@@ -2,7 +2,7 @@
 
 It answers what it is asked from its tree and executes what it is told, as the specification has it. What
 a test wants to be odd is an attribute, or a message that the test makes itself. Messages are written with
-the codec that the server has too; the specification's own messages are played in ``test_vectors``.
+the codec that the server has too; in ``tests/protocols`` libwbxml and the specification's own bytes hold it.
 """
 
 from collections.abc import Callable

@@ -9,6 +9,7 @@ from overair.fleetfile import shapes
 from overair.protocols.syncml import auth
 from overair.protocols.syncml.codec import decode, encode
 from overair.protocols.syncml.message import Cred, Header, Message, Meta
+from overair.store import dm_accounts
 from tests.devices.dm.modem import (
     CLIENT_SECRET,
     SERVER_SECRET,
@@ -234,6 +235,18 @@ async def test_who_gives_no_name_is_known_by_the_id(yard: Yard, form: str) -> No
 
     modem.change = unnamed
     assert codes(await modem.begin())[0] == 212
+
+
+async def test_a_session_that_the_zero_nonce_asked_for(each_yard: Yard) -> None:
+    """A device notified with the zero nonce may use it, in that session only, and gets a new one."""
+    modem = await each_yard.modem(1)
+    await modem.session()
+    device_id = await each_yard.device_id(1)
+    assert codes(await try_once(modem, modem.cred(auth.ZERO_NONCE), "B7"))[0] == 401
+    await each_yard.field.run(lambda tx: dm_accounts.set_zero_nonce_session(tx, device_id, "B7"))
+    assert codes(await try_once(modem, modem.cred(auth.ZERO_NONCE), "B8"))[0] == 401
+    assert codes(await try_once(modem, modem.cred(auth.ZERO_NONCE), "B7"))[0] == 212
+    assert codes(await try_once(modem, modem.cred(auth.ZERO_NONCE), "B7"))[0] == 401
 
 
 # Other kinds of credentials ----------------------------------------------------------------------

@@ -91,6 +91,8 @@ class Dm:
         self._throttle: Throttle[str] = Throttle(rate, rate * BURST_S)
         self._guesses = Guesses()
         self._under_way = 0
+        # The last package that went inside a session: each of its messages needs it again.
+        self._data: tuple[str, bytes] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -188,6 +190,7 @@ class Dm:
             url_of=lambda job, delivery: rooms.downloads.url_of(base, job, delivery),
             secure=_is_secure(request),
             now=now,
+            data=self._data,
         )
         try:
             handled = await self._handled(message, surroundings)
@@ -209,8 +212,8 @@ class Dm:
         try:
             return await rooms.db.transact(exchange.handle, message, surroundings)
         except DataWantedError as wanted:
-            data = await self._package(wanted.sha256)
-            told = replace(surroundings, data=(wanted.sha256, data))
+            self._data = (wanted.sha256, await self._package(wanted.sha256))
+            told = replace(surroundings, data=self._data)
             return await rooms.db.transact(exchange.handle, message, told)
 
     async def _package(self, sha256: str) -> bytes:
