@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -440,6 +440,12 @@ class CountingTx:
 
     def one(self, sql: str, params: Sequence[Any] = ()) -> Row | None:
         return self._tx.one(sql, params)
+
+    def row(self, columns: str, rest: str, params: Sequence[Any] = ()) -> Row | None:
+        return self._tx.row(columns, rest, params)
+
+    def kept(self, fn: Callable[..., Any], *args: Any) -> Any:
+        return self._tx.kept(fn, *args)
 
     def all(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
         rows = self._tx.all(sql, params)

@@ -8,8 +8,8 @@ The engine knows no protocol here: ``Look`` says *deployment*, *cancel* or nothi
 status codes are the edge's.
 """
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from overair.config import Settings
 from overair.core.attempt import IGNORE, REFUSE, AttemptEvent, AttemptState, after
@@ -28,15 +28,14 @@ PULLED = "HTTP"  # the protocol whose devices ask by themselves
 PUSHED = "OMADM"  # and the one whose devices are told to come (``engine/push.py``)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class Look(NamedTuple):
     """The state of a device's work at a poll."""
 
     link: Link = Link.NOTHING
     deployment: Deployment | None = None  # with a link
     phased: bool = False
     install: bool = True
-    may_offer: bool = False  # run ``offer``
+    may_offer: bool = False  # run ``offer``, which shows it so
     waits_until: datetime | None = None  # nothing now, but something may be offered then
 
 
@@ -72,7 +71,9 @@ def look(
     if upgrade is None:
         return Look()
     decision = _decide(device, upgrade, settings, now, two_phase=phases, busy=False)
-    return Look(may_offer=decision.offer, waits_until=None if decision.offer else decision.until)
+    if not decision.offer:
+        return Look(waits_until=decision.until)
+    return Look(may_offer=True, phased=decision.phased, install=decision.install)
 
 
 def _decide(
@@ -133,7 +134,7 @@ def offer(
         return seen
     upgrade = upgrades.by_id(tx, device.open_upgrade_id, lock=True)
     campaign = campaigns.by_id(tx, upgrade.campaign_id)
-    artifact = polls.artifact_of(tx, campaign.package_id)
+    artifact = tx.kept(polls.artifact_of, campaign.package_id)
     state = upgrade_after(upgrade.state, UpgradeEvent.OFFER)
     if artifact is None or state == IGNORE:
         return Look()
@@ -154,13 +155,15 @@ def offer(
     if state is not upgrade.state or reason is not upgrade.reason:
         move = Move(upgrade=upgrade, state=state, reason=reason, device_id=device.id)
         note_moves(tx, campaign, [move], settings.limits, now)
-    made = device._replace(open_attempt_id=attempt_id)
-    return look(tx, made, settings, now, two_phase=two_phase)
+    made = polls.offered(tx, campaign, device.id, upgrade.id, attempt_id, *artifact)
+    return Look(link=Link.DEPLOYMENT, deployment=made, phased=seen.phased, install=seen.install)
 
 
 def retrieve(tx: Tx, device_id: DeviceId, attempt_id: AttemptId, now: datetime) -> bool:
     """The device is given the deployment: from now on the offer is sticky. False: it is void."""
     polls.lock_device(tx, device_id)
+    if attempts.retrieved(tx, attempt_id, device_id, now):
+        return True
     attempt = attempts.find(tx, attempt_id, lock=True)
     if attempt is None or attempt.device_id != device_id:
         return False

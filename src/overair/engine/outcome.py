@@ -8,9 +8,9 @@ Order of locks: device, attempt, upgrade. The campaign's row is only read: a hun
 devices report to one campaign.
 """
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 from overair.config import Settings
 from overair.core import coverage
@@ -37,8 +37,7 @@ class Taken(StrEnum):
     UNKNOWN = "unknown"  # no such action of this device
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceEvent:
+class DeviceEvent(NamedTuple):
     """One thing that a device said or did in an attempt."""
 
     device_id: DeviceId
@@ -163,20 +162,18 @@ def _succeed(
     settings: Settings,
     now: datetime,
 ) -> None:
-    installed = polls.get_device(tx, attempt.device_id).installed_attempt_id
-    if installed is None or installed < attempt.id:
-        inventory.set_installed(
-            tx,
-            attempt.device_id,
-            attempt_id=attempt.id,
-            kind=campaign.kind,
-            name=campaign.package_name,
-            version=campaign.to_version,
-            now=now,
-        )
-    # Else it is late news of an action that a newer one has followed: it counts for its campaign,
-    # but is not what the device runs.
-    attempts.release_device(tx, attempt)
+    # Late news of an action that a newer one has followed counts for its campaign, but is not what
+    # the device runs.
+    if not inventory.set_installed(
+        tx,
+        attempt.device_id,
+        attempt_id=attempt.id,
+        kind=campaign.kind,
+        name=campaign.package_name,
+        version=campaign.to_version,
+        now=now,
+    ):
+        attempts.release_device(tx, attempt)
     happening = Happening(upgrade=upgrade, event=UpgradeEvent.SUCCEED, reason=Reason.SUCCESS)
     apply_events(tx, campaign, [happening], settings.limits, now)
     hasten_end(tx, campaign, now)

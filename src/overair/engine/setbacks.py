@@ -70,7 +70,7 @@ def hasten_end(tx: Tx, campaign: Campaign, now: datetime) -> None:
     """A device came to its end: if it was the last, the campaign need not wait for its time."""
     if campaign.status is not CampaignStatus.SCHEDULED:
         return
-    if not TERMS[campaign.api_version].lasting & tally.counts(tx, campaign.id).keys():
+    if not tally.any_in(tx, campaign.id, TERMS[campaign.api_version].lasting):
         campaigns.hasten(tx, campaign.id, now)
         tx.hint("advance")
 

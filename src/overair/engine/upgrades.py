@@ -8,8 +8,8 @@ The caller holds the locks of the devices and upgrades (``store.upgrades.lock``)
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from overair.config import Limits
 from overair.core.ids import DeviceId
@@ -23,8 +23,7 @@ from overair.store.database import Tx
 from overair.store.upgrades import Move, Upgrade
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Happening:
+class Happening(NamedTuple):
     """An event of one upgrade; ``reason`` None keeps the one it has."""
 
     upgrade: Upgrade

@@ -90,6 +90,10 @@ def _listener(row: tuple[Any, ...]) -> Listener:
 
 def listener(tx: Tx, account_id: AccountId, api_version: int) -> Listener | None:
     """The account's listener for that API version."""
+    return tx.kept(_find_listener, account_id, api_version)
+
+
+def _find_listener(tx: Tx, account_id: AccountId, api_version: int) -> Listener | None:
     row = tx.one(
         f"{_LISTENER} where l.account_id = ? and l.api_version = ? and l.url <> ''",
         (account_id, api_version),

@@ -147,7 +147,15 @@ def _lock(tx: Tx) -> str:
 
 def by_id(tx: Tx, campaign_id: CampaignId, *, lock: bool = False) -> Campaign:
     """The campaign, which must exist."""
-    row = tx.one(f"{_SELECT} where c.id = ?{_lock(tx) if lock else ''}", (campaign_id,))
+    if not lock:
+        return tx.kept(_by_id, campaign_id)
+    row = tx.one(f"{_SELECT} where c.id = ?{_lock(tx)}", (campaign_id,))
+    assert row is not None, f"no campaign {campaign_id}"
+    return _campaign(row)
+
+
+def _by_id(tx: Tx, campaign_id: CampaignId) -> Campaign:
+    row = tx.one(f"{_SELECT} where c.id = ?", (campaign_id,))
     assert row is not None, f"no campaign {campaign_id}"
     return _campaign(row)
 

@@ -6,11 +6,16 @@ what was answered survives a power cut.
 Not in here: who uses a connection, and when (``sqlite.py`` reads, ``writer.py`` writes).
 """
 
+import re
 import sqlite3
-from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from typing import Any, Final, TypeVar
+
+import msgspec
 
 from overair.store.database import (
+    KEPT,
     Dialect,
     Hint,
     Row,
@@ -20,7 +25,11 @@ from overair.store.database import (
     StoreUnavailableError,
 )
 
+T = TypeVar("T")
+
 BUSY_TIMEOUT_S: Final = 15.0  # how long we wait for another process's lock
+_decode: Final = msgspec.json.Decoder(tuple[Any, ...]).decode
+_WRITTEN: Final = re.compile(r"\s*(?:insert\s+into|update)\s+(\w+)")
 _CACHE_KIB: Final = 64 * 1024  # of pages, for the writer; readers share the system's cache
 
 
@@ -30,25 +39,59 @@ class SqliteTx:
     dialect: Dialect = "sqlite"
     slot = 0  # there is one writer
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, *, keeps: bool = False) -> None:
         self.connection = connection
         self.hints: set[Hint] = set()
+        # None on a reading connection: there others write between two statements.
+        self._kept: dict[Any, Any] | None = {} if keeps else None
 
     def one(self, sql: str, params: Sequence[Any] = ()) -> Row | None:
+        if self._kept and _forgets(sql):
+            self._kept = {}
         row: Row | None = self.connection.execute(sql, params).fetchone()
         return row
 
+    def row(self, columns: str, rest: str, params: Sequence[Any] = ()) -> Row | None:
+        found = self.connection.execute(f"select json_array({columns}) {rest}", params).fetchone()
+        return None if found is None else _decode(found[0])
+
     def all(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
+        if self._kept and _forgets(sql):
+            self._kept = {}
         return self.connection.execute(sql, params).fetchall()
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> int:
+        if self._kept and _forgets(sql):
+            self._kept = {}
         return self.connection.execute(sql, params).rowcount
 
     def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        if self._kept and _forgets(sql):
+            self._kept = {}
         self.connection.executemany(sql, rows)
+
+    def kept(self, fn: Callable[..., T], *args: Any) -> T:
+        if self._kept is None:
+            return fn(self, *args)
+        key = (fn, *args)
+        try:
+            found: T = self._kept[key]
+        except KeyError:
+            found = self._kept[key] = fn(self, *args)
+        return found
 
     def hint(self, loop: Hint) -> None:
         self.hints.add(loop)
+
+
+@lru_cache(maxsize=4096)
+def _forgets(sql: str) -> bool:
+    """Whether a statement may write a table of which something is kept."""
+    if sql.startswith("select "):
+        return False
+    written = _WRITTEN.match(sql)
+    # What is not understood may be anything; and deleting may reach further than its own table.
+    return written is None or written[1] in KEPT
 
 
 def connect(

@@ -29,7 +29,7 @@ Deliberately not here: any SQL of the product (the modules beside this one), any
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, Final, Literal, ParamSpec, Protocol, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -37,6 +37,19 @@ T = TypeVar("T")
 Dialect = Literal["sqlite", "postgres"]
 Row = tuple[Any, ...]
 Hint = Literal["advance", "callbacks", "push"]
+
+# What ``Tx.kept`` may read: what the devices of a campaign have in common.
+KEPT: Final = frozenset(
+    {
+        "account",
+        "artifact",
+        "callback_listener",
+        "campaign",
+        "package",
+        "package_proof",
+        "subscription",
+    }
+)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -72,6 +85,14 @@ class Tx(Protocol):
         """The first row, or None."""
         ...
 
+    def row(self, columns: str, rest: str, params: Sequence[Any] = ()) -> Row | None:
+        """``one`` of ``select {columns} {rest}``, for many columns in hot places (no byte strings).
+
+        SQLite's driver lets go of Python's lock at every column of a row, for another thread to
+        take; so there they come as one.
+        """
+        ...
+
     def all(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
         """Every row. The caller's SQL bounds their number."""
         ...
@@ -82,6 +103,14 @@ class Tx(Protocol):
 
     def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """Run a statement once for each row of parameters."""
+        ...
+
+    def kept(self, fn: Callable[..., T], *args: Any) -> T:
+        """``fn(tx, *args)``, of rows that seldom change (``KEPT``), perhaps from before.
+
+        Where nobody else can write until this transaction is over, which may be one of many
+        devices, what was read once is known, until one of these tables is written.
+        """
         ...
 
     def hint(self, loop: Hint) -> None:

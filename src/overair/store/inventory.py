@@ -17,25 +17,32 @@ def set_installed(
     name: str,
     version: str,
     now: datetime,
-) -> None:
-    """An attempt succeeded: the device runs its target until it reports something else.
+) -> bool:
+    """An attempt succeeded, and is the device's open one no more. False if a newer one succeeded.
+
+    The device runs its target until it says otherwise.
 
     Software moves the device's version; a configuration file is listed beside it. Attributes are
     wanted again, so that the device may confirm (``http-ddi.md`` 6, 8).
     """
     ms = to_ms(now)
     runs = version if kind == "software" else None
-    tx.execute(
+    changed = tx.execute(
         "update device set installed_attempt_id = ?, wants_attributes = true, upgraded_at = ?,"
-        " updated_at = ?, version = coalesce(?, version) where id = ?",
-        (attempt_id, ms, ms, runs, device_id),
+        " updated_at = ?, version = coalesce(?, version),"
+        " open_attempt_id = nullif(open_attempt_id, ?)"
+        " where id = ? and coalesce(installed_attempt_id, 0) < ?",
+        (attempt_id, ms, ms, runs, attempt_id, device_id, attempt_id),
     )
+    if not changed:
+        return False
     tx.execute(
         "insert into device_software (device_id, name, version, kind, upgraded_at)"
         " values (?, ?, ?, ?, ?) on conflict (device_id, name) do update set"
         " version = excluded.version, kind = excluded.kind, upgraded_at = excluded.upgraded_at",
         (device_id, name, version, kind, ms),
     )
+    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from overair.core.ids import AccountId, AttemptId, CampaignId, DeviceId, Package
 from overair.core.plan import Rules
 from overair.core.upgrade import UpgradeState
 from overair.core.window import decode_windows
+from overair.store.campaigns import Campaign
 from overair.store.database import Row, Tx, for_update, from_ms, opt_from_ms
 
 
@@ -75,11 +76,9 @@ class Device(NamedTuple):
         return None if self.time_zone is None else ZoneInfo(self.time_zone)
 
 
-_DEVICE: Final = """select id, account_id, imei, controller_id, token_hash, protocol, two_phase, time_zone,
+_DEVICE: Final = """id, account_id, imei, controller_id, token_hash, protocol, two_phase, time_zone,
  poll_interval_s, wants_attributes, open_upgrade_id, open_attempt_id, installed_attempt_id,
- (select expires_at from device_logging where device_id = device.id) from device"""
-
-_DEVICE_OF_ACCOUNT: Final = f"{_DEVICE} where account_id = ? and controller_id = ?"
+ (select expires_at from device_logging where device_id = device.id)"""
 
 
 def _device(row: Row) -> Device:
@@ -92,7 +91,11 @@ def _device(row: Row) -> Device:
 
 def find_device(tx: Tx, account_id: AccountId, controller_id: str) -> Device | None:
     """The account's device that calls itself so."""
-    row = tx.one(_DEVICE_OF_ACCOUNT, (account_id, controller_id))
+    row = tx.row(
+        _DEVICE,
+        "from device where account_id = ? and controller_id = ?",
+        (account_id, controller_id),
+    )
     return None if row is None else _device(row)
 
 
@@ -101,7 +104,7 @@ def find_devices(
 ) -> dict[tuple[AccountId, str], Device]:
     """Several at once, by account and name (PostgreSQL only: ``store/lookup.py``)."""
     rows = tx.all(
-        f"{_DEVICE} join unnest(cast(? as bigint[]), cast(? as text[])) asked (account, name)"
+        f"select {_DEVICE} from device join unnest(cast(? as bigint[]), cast(? as text[])) asked (account, name)"
         " on account_id = account and controller_id = name",
         ([account_id for account_id, _ in keys], [name for _, name in keys]),
     )
@@ -110,7 +113,8 @@ def find_devices(
 
 def get_device(tx: Tx, device_id: DeviceId, *, lock: bool = False) -> Device:
     """The device, which must exist."""
-    row = tx.one(f"{_DEVICE} where id = ?{for_update(tx) if lock else ''}", (device_id,))
+    end = for_update(tx) if lock else ""
+    row = tx.row(_DEVICE, f"from device where id = ?{end}", (device_id,))
     assert row is not None, f"no device {device_id}"
     return _device(row)
 
@@ -129,8 +133,7 @@ def try_lock_device(tx: Tx, device_id: DeviceId) -> bool:
     return tx.one(sql, (device_id,)) is not None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenUpgrade:
+class OpenUpgrade(NamedTuple):
     """The device's place in an unfinished campaign, with the campaign's rules."""
 
     id: UpgradeId
@@ -142,8 +145,7 @@ class OpenUpgrade:
     rules: Rules
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deployment:
+class Deployment(NamedTuple):
     """All that a device is told of an attempt."""
 
     attempt_id: AttemptId
@@ -201,9 +203,9 @@ def _read_rules(
 
 def open_upgrade(tx: Tx, upgrade_id: UpgradeId) -> OpenUpgrade | None:
     """The upgrade with its campaign's rules; None if it was just removed."""
-    row = tx.one(
-        f"select {_RULES}, u.id, u.campaign_id, c.package_id, u.state, u.attempts, u.not_before"
-        " from device_upgrade u join campaign c on c.id = u.campaign_id where u.id = ?",
+    row = tx.row(
+        f"{_RULES}, u.id, u.campaign_id, c.package_id, u.state, u.attempts, u.not_before",
+        "from device_upgrade u join campaign c on c.id = u.campaign_id where u.id = ?",
         (upgrade_id,),
     )
     if row is None:
@@ -221,12 +223,12 @@ def open_upgrade(tx: Tx, upgrade_id: UpgradeId) -> OpenUpgrade | None:
 
 def deployment(tx: Tx, attempt_id: AttemptId) -> Deployment | None:
     """The attempt of that id with all that its device is told of it."""
-    row = tx.one(
-        f"select {_RULES}, t.id, t.device_id, t.upgrade_id, t.state, t.downloaded_at,"
+    row = tx.row(
+        f"{_RULES}, t.id, t.device_id, t.upgrade_id, t.state, t.downloaded_at,"
         " t.cancel_refused_at, c.uuid, c.tag, p.id, p.kind, p.name, p.to_version, p.part,"
         " p.local_target_path, t.file_name, f.sha256, f.sha1, f.md5, f.size_bytes,"
-        " f.created_at"
-        " from attempt t join campaign c on c.id = t.campaign_id"
+        " f.created_at",
+        "from attempt t join campaign c on c.id = t.campaign_id"
         " join package p on p.id = t.package_id"
         " join artifact f on f.sha256 = t.artifact_sha256 where t.id = ?",
         (attempt_id,),
@@ -234,7 +236,7 @@ def deployment(tx: Tx, attempt_id: AttemptId) -> Deployment | None:
     if row is None:
         return None
     return Deployment(
-        rules=_rules(row),
+        rules=_read_rules(*row[:7]),
         attempt_id=AttemptId(row[7]),
         device_id=DeviceId(row[8]),
         upgrade_id=UpgradeId(row[9]),
@@ -256,6 +258,52 @@ def deployment(tx: Tx, attempt_id: AttemptId) -> Deployment | None:
         size_bytes=row[25],
         stored_at=from_ms(row[26]),
     )
+
+
+def offered(
+    tx: Tx,
+    campaign: Campaign,
+    device_id: DeviceId,
+    upgrade_id: UpgradeId,
+    attempt_id: AttemptId,
+    sha256: str,
+    file_name: str,
+) -> Deployment:
+    """The same of an attempt that was made a moment ago."""
+    part, path, sha1, md5, size_bytes, stored_at = tx.kept(_content, campaign.package_id, sha256)
+    return Deployment(
+        attempt_id=attempt_id,
+        device_id=device_id,
+        upgrade_id=upgrade_id,
+        state=AttemptState.OFFERED,
+        downloaded_at=None,
+        cancel_refused_at=None,
+        campaign_uuid=campaign.uuid,
+        campaign_tag=campaign.tag,
+        rules=campaign.rules,
+        package_id=campaign.package_id,
+        kind=campaign.kind,
+        name=campaign.package_name,
+        version=campaign.to_version,
+        part=part,
+        local_target_path=path,
+        file_name=file_name,
+        sha256=sha256,
+        sha1=sha1,
+        md5=md5,
+        size_bytes=size_bytes,
+        stored_at=from_ms(stored_at),
+    )
+
+
+def _content(tx: Tx, package_id: PackageId, sha256: str) -> Row:
+    row = tx.one(
+        "select p.part, p.local_target_path, f.sha1, f.md5, f.size_bytes, f.created_at"
+        " from package p join artifact f on f.sha256 = ? where p.id = ?",
+        (sha256, package_id),
+    )
+    assert row is not None
+    return row
 
 
 def artifact_of(tx: Tx, package_id: PackageId) -> tuple[str, str] | None:

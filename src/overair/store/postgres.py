@@ -60,6 +60,9 @@ class PostgresTx:
     def one(self, sql: str, params: Sequence[Any] = ()) -> Row | None:
         return self.connection.execute(numbered(sql), params).fetchone()
 
+    def row(self, columns: str, rest: str, params: Sequence[Any] = ()) -> Row | None:
+        return self.one(f"select {columns} {rest}", params)
+
     def all(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
         return self.connection.execute(numbered(sql), params).fetchall()
 
@@ -69,6 +72,9 @@ class PostgresTx:
     def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         with self.connection.cursor() as cursor:
             cursor.executemany(numbered(sql), rows)
+
+    def kept(self, fn: Callable[..., T], *args: Any) -> T:
+        return fn(self, *args)  # others may have written it meanwhile
 
     def hint(self, loop: Hint) -> None:
         self.hints.add(loop)

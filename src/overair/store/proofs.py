@@ -22,6 +22,10 @@ def _proof(row: Row) -> Proof:
 
 def get(tx: Tx, account_id: AccountId, package_id: PackageId) -> Proof | None:
     """What is counted so far; None if nothing was."""
+    return tx.kept(_find, account_id, package_id)
+
+
+def _find(tx: Tx, account_id: AccountId, package_id: PackageId) -> Proof | None:
     row = tx.one(
         "select succeeded, failed, proven_at from package_proof"
         " where account_id = ? and package_id = ?",

@@ -5,7 +5,7 @@ state, slot) that add up. The change rides in the transaction that moves the dev
 verify`` recounts. Slots keep concurrent writers of one campaign off the same row.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from overair.core.ids import CampaignId
 from overair.core.upgrade import UpgradeState
@@ -32,8 +32,18 @@ def move(
         "insert into tally (campaign_id, state, slot, count) values (?, ?, ?, ?)"
         " on conflict (campaign_id, state, slot) do update set count = tally.count + excluded.count",
         # Always in the same order, so that two writers cannot lock each other out.
-        [(campaign_id, state, tx.slot, n) for state, n in sorted(deltas.items()) if n],
+        [(campaign_id, state.value, tx.slot, n) for state, n in sorted(deltas.items()) if n],
     )
+
+
+def any_in(tx: Tx, campaign_id: CampaignId, states: Collection[UpgradeState]) -> bool:
+    """Whether the campaign has a device in one of these states."""
+    row = tx.one(
+        f"select 1 from tally where campaign_id = ? and state in ({marks(len(states))})"
+        " group by state having sum(count) > 0 limit 1",
+        (campaign_id, *[state.value for state in states]),
+    )
+    return row is not None
 
 
 def counts(tx: Tx, campaign_id: CampaignId) -> dict[UpgradeState, int]:

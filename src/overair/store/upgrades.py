@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final, NamedTuple
 
 from overair.core.ids import AccountId, CampaignId, DeviceId, UpgradeId
 from overair.core.upgrade import OPEN, Reason, UpgradeState
@@ -11,9 +12,8 @@ from overair.store.database import Row, Tx, for_update, from_ms, marks, opt_from
 CHUNK = 500  # values to one IN list
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Upgrade:
-    """One device's way through one campaign."""
+class Upgrade(NamedTuple):
+    """One device's way through one campaign. A tuple, because every report makes one."""
 
     id: UpgradeId
     campaign_id: CampaignId
@@ -28,24 +28,26 @@ class Upgrade:
     due_at: datetime | None  # of a pushed device: when it has to be looked at next
 
 
-_SELECT = """select u.id, u.campaign_id, u.device_id, u.imei, u.state, u.reason, u.attempts,
- u.not_before, u.started_at, u.updated_at, u.due_at from device_upgrade u"""
+_COLUMNS = """u.id, u.campaign_id, u.device_id, u.imei, u.state, u.reason, u.attempts,
+ u.not_before, u.started_at, u.updated_at, u.due_at"""
+_SELECT = f"select {_COLUMNS} from device_upgrade u"
+
+
+_STATES: Final = {state.value: state for state in UpgradeState}
+_REASONS: Final = {reason.value: reason for reason in Reason}
 
 
 def _upgrade(row: Row) -> Upgrade:
     return Upgrade(
-        id=UpgradeId(row[0]),
-        campaign_id=CampaignId(row[1]),
-        device_id=None if row[2] is None else DeviceId(row[2]),
-        imei=row[3],
-        state=UpgradeState(row[4]),
-        reason=Reason(row[5]),
-        attempts=row[6],
-        not_before=opt_from_ms(row[7]),
-        started_at=opt_from_ms(row[8]),
-        updated_at=from_ms(row[9]),
-        due_at=opt_from_ms(row[10]),
-    )
+        row[0], row[1], row[2], row[3],
+        _STATES[row[4]],
+        _REASONS[row[5]],
+        row[6],
+        opt_from_ms(row[7]),
+        opt_from_ms(row[8]),
+        from_ms(row[9]),
+        opt_from_ms(row[10]),
+    )  # fmt: skip
 
 
 def by_id(tx: Tx, upgrade_id: UpgradeId, *, lock: bool = False) -> Upgrade:
@@ -57,7 +59,8 @@ def by_id(tx: Tx, upgrade_id: UpgradeId, *, lock: bool = False) -> Upgrade:
 
 def find(tx: Tx, upgrade_id: UpgradeId, *, lock: bool = False) -> Upgrade | None:
     """The upgrade, None if it was removed."""
-    row = tx.one(f"{_SELECT} where u.id = ?{for_update(tx) if lock else ''}", (upgrade_id,))
+    end = for_update(tx) if lock else ""
+    row = tx.row(_COLUMNS, f"from device_upgrade u where u.id = ?{end}", (upgrade_id,))
     return None if row is None else _upgrade(row)
 
 
@@ -171,8 +174,7 @@ def of_campaigns(tx: Tx, campaign_ids: Sequence[CampaignId]) -> dict[CampaignId,
     return found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Move:
+class Move(NamedTuple):
     """A change of an upgrade, together with what it was."""
 
     upgrade: Upgrade
@@ -188,12 +190,12 @@ def apply(tx: Tx, moves: Sequence[Move], now: datetime) -> None:
         " updated_at = ? where id = ? and state = ?",
         [
             (
-                move.state,
-                move.reason,
+                move.state.value,
+                move.reason.value,
                 move.device_id,
                 to_ms(now),
                 move.upgrade.id,
-                move.upgrade.state,
+                move.upgrade.state.value,
             )
             for move in moves
         ],
@@ -205,7 +207,7 @@ def offered(tx: Tx, upgrade: Upgrade, state: UpgradeState, reason: Reason, now: 
     changed = tx.execute(
         "update device_upgrade set state = ?, reason = ?, attempts = attempts + 1,"
         " not_before = null, started_at = ?, updated_at = ? where id = ? and state = ?",
-        (state, reason, to_ms(now), to_ms(now), upgrade.id, upgrade.state),
+        (state.value, reason.value, to_ms(now), to_ms(now), upgrade.id, upgrade.state.value),
     )
     assert changed == 1, f"device upgrade {upgrade.id} is not {upgrade.state} any more"
 

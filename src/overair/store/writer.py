@@ -119,7 +119,7 @@ class Writer:
 
     def _run_here(self, batch: _Batch) -> SqliteTx | None:
         """Run all of them, and leave the commit; None if nothing was done."""
-        tx = SqliteTx(self._connection)
+        tx = SqliteTx(self._connection, keeps=True)
         try:
             self._connection.execute("begin immediate")  # which does not wait
             for job in batch:
@@ -195,7 +195,7 @@ class Writer:
     def _run_together(self, batch: _Batch) -> set[Hint] | None:
         """Run and commit all of them; None if one failed and nothing was done."""
         self._begin()
-        tx = SqliteTx(self._connection)
+        tx = SqliteTx(self._connection, keeps=True)
         try:
             for job in batch:
                 job.value = job.fn(tx)
@@ -213,7 +213,7 @@ class Writer:
         hints: set[Hint] = set()
         self._begin()
         for job in batch:
-            tx = SqliteTx(connection)
+            tx = SqliteTx(connection, keeps=True)
             connection.execute("savepoint job")
             try:
                 job.value = job.fn(tx)
