@@ -29,6 +29,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -167,6 +168,7 @@ async def serve_handoff(send: Send, handoff: Handoff, *, filename: str) -> int:
     return status
 
 
+@lru_cache(maxsize=1024)  # a fleet downloads the same few
 def content_disposition(filename: str) -> bytes:
     """``attachment`` with the file's name (RFC 6266), safe whatever the name holds.
 

@@ -11,6 +11,7 @@ The rules are ``lifecycle.md`` 4.2 and ``http-ddi.md`` 6 and 7.
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from enum import StrEnum
+from typing import NamedTuple
 
 from overair.core.attempt import LINKED, AttemptState
 from overair.core.campaign import CampaignStatus
@@ -53,6 +54,16 @@ class Rules:
     install_windows: Windows = ()
 
     @property
+    def is_plain(self) -> bool:
+        """Whether it is only from one day to another, as most campaigns are."""
+        return not (
+            self.download_after
+            or self.install_after
+            or self.download_windows
+            or self.install_windows
+        )
+
+    @property
     def ends_at(self) -> datetime:
         return end_of(self.end_date)
 
@@ -69,8 +80,7 @@ class Place:
     zone: tzinfo = UTC
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(NamedTuple):
     """May the device have it now? ``until`` is when to ask again; None: when something happens."""
 
     offer: bool
@@ -102,6 +112,10 @@ def decide(
     early = _not_running(rules, place, now)
     if early is not None:
         return early
+    if rules.is_plain:
+        if place.not_before is not None and now < place.not_before:
+            return Decision(offer=False, wait=Wait.RETRY, until=place.not_before)
+        return Decision(offer=True, wait=Wait.CHECK_IN, until=rules.ends_at, install=True)
     gates = _gates(rules, place, install_window_alone)
     if gates is None:
         return Decision(offer=False, wait=Wait.NEVER_BOTH, until=rules.ends_at)

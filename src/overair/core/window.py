@@ -10,6 +10,7 @@ The text form (``"0-4,20-24"``) is what the store keeps.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = timedelta(days=1)
@@ -44,11 +45,13 @@ def decode_windows(text: str) -> Windows:
     return tuple(Window(int(start), int(end)) for start, end in pairs)
 
 
+@lru_cache(maxsize=1024)  # every device of a campaign asks for the same days
 def start_of(day: date) -> datetime:
     """00:00 UTC of ``day``."""
     return datetime.combine(day, time(), UTC)
 
 
+@lru_cache(maxsize=1024)
 def end_of(day: date) -> datetime:
     """The first instant after ``day``, UTC."""
     return start_of(day) + _DAY

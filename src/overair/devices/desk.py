@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from overair.clock import Clock
 from overair.config import Settings
@@ -34,7 +35,12 @@ class DeviceRooms:
     def limits(self) -> DdiLimits:
         """The bounds on bodies, as they are set."""
         limits = self.settings.limits
-        return DdiLimits(body_bytes=limits.device_body_bytes, binary_log_bytes=limits.log_bytes)
+        return _limits(limits.device_body_bytes, limits.log_bytes)
+
+
+@lru_cache(maxsize=8)
+def _limits(body_bytes: int, log_bytes: int) -> DdiLimits:
+    return DdiLimits(body_bytes=body_bytes, binary_log_bytes=log_bytes)
 
 
 def two_phases(rooms: DeviceRooms, request: Request) -> bool:

@@ -77,6 +77,7 @@ def artifact_href(base: str, module_id: int, file_name: str) -> str:
     return f"{base}/softwaremodules/{module_id}/artifacts/{quote(file_name, safe='')}"
 
 
+@lru_cache(maxsize=1024)  # all devices of a campaign are told the same
 def deployment_tag(
     *, download: Handling, update: Handling, window: MaintenanceWindow | None, content: str
 ) -> str:

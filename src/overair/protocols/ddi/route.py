@@ -22,6 +22,13 @@ _PLAIN_POLL = re.compile(
     rf"/([\w.-]+)/controller/v1/([\w.:-]{{1,{CONTROLLER_ID_CHARS}}})", re.ASCII
 )
 
+# And what most of them ask when there is something to do; the order of the groups is that of ``Route``.
+_PLAIN_ACTION = re.compile(
+    rf"/([\w.-]+)/controller/v1/([\w.:-]{{1,{CONTROLLER_ID_CHARS}}})"
+    r"/(deploymentBase|cancelAction|installedBase)/([0-9]{1,9})(/feedback)?",
+    re.ASCII,
+)
+
 # No id or name has these, and a database takes neither NUL nor lone surrogates.
 _UNWANTED = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
@@ -91,6 +98,9 @@ def parse_path(path: bytes | str) -> Route | None:
     text = path.decode("utf-8", "replace") if isinstance(path, bytes) else path
     if plain := _PLAIN_POLL.fullmatch(text):
         return Route(Resource.BASE, plain[1], plain[2])
+    if (plain := _PLAIN_ACTION.fullmatch(text)) and not (plain[5] and plain[3] == "installedBase"):
+        resource = (_FEEDBACK if plain[5] else _OF_ACTION)[plain[3]]
+        return Route(resource, plain[1], plain[2], int(plain[4]))
     segments = [segment for segment in text.split("/") if segment]
     if len(segments) < 4 or segments[1] != "controller" or segments[2] != "v1":
         return None
