@@ -133,10 +133,6 @@ class Occupancy:
         """How much of a slot is taken, in parts of ``WHOLE``; more, if limits have shrunk since."""
         return self.cell(cell).taken.get(key, 0)
 
-    def take(self, held: Held) -> None:
-        """Take a place that was found elsewhere."""
-        self.cell(held.cell).take(held.key, held.share)
-
     def give_back(self, held: Held) -> None:
         """Give back a place in which no work has begun."""
         cell = self.cell(held.cell)

@@ -1,0 +1,130 @@
+"""Cells, signal classes and reachability, as reported by devices and networks that report anything."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from overair.core.slots.radio import (
+    UNKNOWN_CELL,
+    Contact,
+    Reach,
+    Signal,
+    Thresholds,
+    cell_key,
+    reach_of,
+    signal_class,
+)
+
+NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+numbers = st.none() | st.integers(-5, 5) | st.integers(-(2**40), 2**40)
+
+
+@pytest.mark.parametrize(
+    ("mcc", "mnc", "cell", "bearer", "key"),
+    [
+        (311, 480, 84281345, 6, "311-480-84281345"),
+        (44, 33, 69696969, None, "44-33-69696969"),
+        (0, 0, 12345, None, "0-0-12345"),
+        (None, None, 12345, None, "0-0-12345"),
+        (0, 33, 12345, None, "0-0-12345"),
+        (1000, 33, 12345, None, "0-0-12345"),
+        (311, 0, 7, None, "311-0-7"),
+        (311, None, 7, None, "311-0-7"),
+        (311, 480, 0, None, "311-480-0"),
+        (311, 480, None, 6, ""),
+        (311, 480, -1, 6, ""),
+        (311, 480, 2**28 - 1, 6, f"311-480-{2**28 - 1}"),
+        (311, 480, 2**28, 6, ""),
+        (311, 480, 2**28, None, ""),
+        (311, 480, 2**28, 8, f"311-480-{2**28}"),
+        (311, 480, 2**36 - 1, 9, f"311-480-{2**36 - 1}"),
+        (311, 480, 2**36, 9, ""),
+    ],
+)
+def test_a_cell_is_known_by_network_and_number(
+    mcc: int | None, mnc: int | None, cell: int | None, bearer: int | None, key: str
+) -> None:
+    """Without a usable cell id a device is in the pool, without a network in network 0 (11)."""
+    assert cell_key(mcc, mnc, cell, bearer) == key
+
+
+@given(numbers, numbers, numbers, numbers)
+def test_any_numbers_are_a_cell_or_the_pool(
+    mcc: int | None, mnc: int | None, cell: int | None, bearer: int | None
+) -> None:
+    """Whatever is reported gives a key of three numbers, or the pool of the unknown."""
+    key = cell_key(mcc, mnc, cell, bearer)
+    assert key == UNKNOWN_CELL or [int(part) >= 0 for part in key.split("-")] == [True] * 3
+
+
+@pytest.mark.parametrize(
+    ("dbm", "bearer", "expected"),
+    [
+        (-60, 6, Signal.GOOD),
+        (-95, 7, Signal.GOOD),
+        (-96, 5, Signal.FAIR),
+        (-110, None, Signal.FAIR),
+        (-111, 8, Signal.POOR),
+        (-156, 9, Signal.POOR),
+        (-157, 9, Signal.UNKNOWN),
+        (-30, 6, Signal.UNKNOWN),
+        (0, 6, Signal.UNKNOWN),
+        (67, 6, Signal.UNKNOWN),
+        (None, 6, Signal.UNKNOWN),
+        (-60, 0, Signal.UNKNOWN),
+        (-60, 21, Signal.UNKNOWN),
+    ],
+)
+def test_signal_classes(dbm: int | None, bearer: int | None, expected: Signal) -> None:
+    """By two thresholds of RSRP; what is no RSRP, or cannot be one, is unknown."""
+    assert signal_class(dbm, Thresholds(), bearer) is expected
+
+
+@pytest.mark.parametrize(("good", "fair"), [(-95, -95), (-110, -95), (-20, -95), (-95, -160)])
+def test_thresholds_that_make_no_classes_are_refused(good: int, fair: int) -> None:
+    """Good is above fair, and both are values that a signal can have."""
+    with pytest.raises(ValueError):
+        Thresholds(good_dbm=good, fair_dbm=fair)
+
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("contact", "expected"),
+    [
+        (Contact(), Reach.UNKNOWN),
+        (Contact(network=True, network_at=NOW), Reach.REACHABLE),
+        (Contact(network=False, network_at=NOW), Reach.UNREACHABLE),
+        (Contact(registered=True, last_contact=NOW - 9 * HOUR), Reach.REACHABLE),
+        (Contact(registered=False, last_contact=NOW), Reach.UNREACHABLE),
+        (
+            Contact(registered=False, last_contact=NOW - HOUR, network=True, network_at=NOW),
+            Reach.UNREACHABLE,
+        ),
+        (
+            Contact(registered=True, last_contact=NOW - HOUR, network=False, network_at=NOW),
+            Reach.UNREACHABLE,
+        ),
+        (
+            Contact(registered=True, last_contact=NOW, network=False, network_at=NOW - HOUR),
+            Reach.REACHABLE,
+        ),
+        (Contact(registered=True, network=False), Reach.UNREACHABLE),
+        (Contact(registered=True, last_contact=NOW, network=False), Reach.REACHABLE),
+        (Contact(registered=True, queue_mode=True, lifetime=HOUR), Reach.UNREACHABLE),
+        (
+            Contact(registered=True, queue_mode=True, lifetime=HOUR, last_contact=NOW - HOUR),
+            Reach.REACHABLE,
+        ),
+        (
+            Contact(registered=True, queue_mode=True, lifetime=HOUR, last_contact=NOW - 2 * HOUR),
+            Reach.UNREACHABLE,
+        ),
+    ],
+)
+def test_reachability(contact: Contact, expected: Reach) -> None:
+    """Registered, in queue mode heard from within the lifetime, and not lost by the network since."""
+    assert reach_of(contact, NOW) is expected
