@@ -21,15 +21,18 @@ from overair.protocols.omadm.events import (
     VersionRead,
     Why,
 )
+from overair.protocols.omadm.knowledge import Knowledge
 from overair.protocols.syncml import auth
-from overair.protocols.syncml.codec import MediaType, decode, encode
-from overair.protocols.syncml.message import Alert, Cred, Message
+from overair.protocols.syncml.codec import Form, MediaType, decode, encode
+from overair.protocols.syncml.message import Alert, Cred, Message, Meta
 from overair.protocols.syncml.notification import Trigger, UiMode, encode_notification
 from tests.protocols.omadm.desk import (
     DEVICE,
     ROOT,
+    SERVER,
     SERVER_KEY,
     STATE,
+    TASK,
     VERSION,
     WBXML,
     XML,
@@ -37,9 +40,11 @@ from tests.protocols.omadm.desk import (
     Desk,
     asked,
     codes,
+    result,
     with_code,
 )
 from tests.protocols.syncml import vectors
+from tests.protocols.syncml.libwbxml import needed, to_xml
 
 BOTH = pytest.mark.parametrize("kind", [XML, WBXML])
 
@@ -309,6 +314,30 @@ def test_package_3_of_a_device_that_shows_nothing() -> None:
     client.begin()
     reply = client.answer(default=404)
     assert asked(reply) == [("Replace", f"{ROOT}/DownloadAndUpdate/PkgURL")]
+
+
+@needed
+def test_someone_else_reads_every_reply() -> None:
+    """Another WBXML codec reads every reply: refusals, commands, pieces of a package, the end."""
+    kind = WBXML
+    # It copies binary data into its XML as it is, so the package is text.
+    task = replace(TASK, data=b"0123456789abcdef" * 640)
+    desk = Desk(kind=kind, server=replace(SERVER, max_msg_size=16384), task=task)
+    desk.knowledge = Knowledge(large_objects=True)
+    client = Client(desk, form=Form(), meta=Meta(max_msg_size=4096))
+    client.send(Alert(cmd_id="", code=1201), name="dev1")
+    client.begin(result(200, "devicerequest", None), final=False)
+    replies = 0
+    while not desk.session or not desk.session.ended:
+        assert desk.outcome is not None
+        theirs = decode(to_xml(desk.outcome.body), XML)[0]
+        ours = decode(desk.outcome.body, kind)[0]
+        assert (asked(theirs), codes(theirs)) == (asked(ours), codes(ours))
+        wants = () if ours.final else (Alert(cmd_id="", code=1222),)
+        client.answer({VERSION: (200, "1.0.0"), STATE: (200, "10")}, *wants)
+        replies += 1
+    assert desk.row == "6"
+    assert replies > 5
 
 
 def test_literal_public_ids() -> None:

@@ -161,6 +161,16 @@ def test_row_4_of_an_exec() -> None:
     assert [(event.code, event.why) for event in desk.of(ExecRefused)] == [(401, Why.REFUSED)]
 
 
+@pytest.mark.parametrize("task", [None, replace(TASK, correlator="c-next")])
+def test_row_4_of_an_attempt_that_is_over(task: Task | None) -> None:
+    """Commands of an attempt that is over by now are not sent again."""
+    desk = Desk()
+    client = at_exec(desk)
+    desk.task = task
+    assert is_end(client.answer(header=401, nonce=b"n", default=401))
+    assert desk.row == "4"
+
+
 def test_row_5() -> None:
     """A client that aborts gets its Status and the end; the attempt stays as it was."""
     desk = Desk()

@@ -38,7 +38,6 @@ FULL = Session(
     reply_mac="y",
     server_msg=3,
     ended=True,
-    identified=True,
     proof=Proof.EACH,
     nonce=b"",
     tries=1,

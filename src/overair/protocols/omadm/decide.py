@@ -163,8 +163,13 @@ def _large_object(s: Situation) -> Next | None:
 def _we_were_refused(s: Situation) -> Next | None:
     if not s.session.refused or s.aborted:
         return None
-    if s.session.tries <= s.server.our_tries:
-        return Next(again=True) if s.session.sent else None
+    if s.session.tries <= s.server.our_tries and not s.session.sent:
+        # Nothing was asked yet: the other rows ask it, with fresh credentials.
+        return None
+    of_task = {None, None if s.task is None else s.task.correlator}
+    stale = any(sent.ask.correlator not in of_task for sent in s.session.sent)
+    if s.session.tries <= s.server.our_tries and not stale:
+        return Next(again=True)
     lost = tuple(
         ExecRefused(
             correlator=sent.ask.correlator or "",

@@ -104,7 +104,6 @@ class _Listener:
         self.reports: list[Report] = []
         self.info: dict[str, str] = {}
         self.alerts: set[int] = set()
-        self.identified = session.identified
         self.other_device = False
         self.believed = not session.refused
 
@@ -234,8 +233,7 @@ class _Listener:
             return
         self.info[_LEAVES[leaf]] = value
         if leaf == "DevId":
-            self.identified = is_of(self.account.device, value)
-            self.other_device |= not self.identified
+            self.other_device |= not is_of(self.account.device, value)
 
     def _audit(self, code: int, what: str) -> None:
         kinds = {
@@ -269,7 +267,6 @@ def listen(session: Session, account: Account, message: Message, most: int) -> H
         owed=(*session.owed, *listener.owed),
         reports=(*session.reports, *listener.reports)[-_MOST_REPORTS:],
         incoming=listener.joiner.open,
-        identified=listener.identified,
     )
     heard = Heard(
         session=session,

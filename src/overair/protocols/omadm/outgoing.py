@@ -11,6 +11,8 @@ says how long the whole is, and all but the last that there is more.
 import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import count
 
 from overair.protocols.omadm.decide import Next
 from overair.protocols.omadm.session import Ask, Outgoing, Owed, Sent, Session, Verb
@@ -104,8 +106,8 @@ def payload(data: bytes, form: Form) -> str | bytes:
 def write_bare(frame: Frame, owed: Sequence[Owed] = (), *, abort: bool = False) -> bytes:
     """Write a message of nothing but Statuses, which ends what it answers."""
     alerts = [AlertCode.SESSION_ABORT] if abort else []
-    _, body = _fit(frame, len(owed), lambda n: _message(frame, owed[:n], alerts, (), final=True))
-    return body
+    fitted = _fit(frame, len(owed), lambda n: _message(frame, owed[:n], alerts, (), final=True))
+    return fitted.body
 
 
 def write(
@@ -124,14 +126,16 @@ def write(
     def first(n: int) -> Message:
         final = n >= len(owed) and not decided.next_message
         now = asks[: max(0, n - len(owed))]
-        return _message(frame, owed[:n], alerts, [_command(ask) for ask in now], final=final)
+        return _message(
+            frame, owed[:n], alerts, [partial(_command, ask) for ask in now], final=final
+        )
 
-    n, body = _fit(frame, len(owed) + len(asks), first)
-    message = first(n)
+    fitted = _fit(frame, len(owed) + len(asks), first)
+    n, message = fitted.parts, fitted.message
     sent = asks[: max(0, n - len(owed))]
     kept = session.sent if decided.next_message else _sent(message, sent)
     return Written(
-        body=body,
+        body=fitted.body,
         session=replace(
             session,
             server_msg=frame.header.msg_id,
@@ -178,7 +182,7 @@ def _write_piece(
     package: str | bytes,
 ) -> Written:
     def piece(n: int, end: int) -> Message:
-        commands = [] if n < len(session.owed) else [_piece(outgoing, package, end)]
+        commands = [] if n < len(session.owed) else [partial(_piece, outgoing, package, end)]
         final = bool(commands) and end == len(package)
         return _message(frame, session.owed[:n], alerts, commands, final=final)
 
@@ -187,11 +191,11 @@ def _write_piece(
     one = len(encode(piece(len(session.owed), min(begin + 1, len(package))), frame.form))
     room = max(frame.most - one - _LENGTH_BYTES, _LEAST_PIECE)
     end = min(begin + room, len(package))
-    n, body = _fit(frame, len(session.owed), lambda n: piece(n, end))
-    message = piece(n, end)
+    fitted = _fit(frame, len(session.owed), lambda n: piece(n, end))
+    n, message = fitted.parts, fitted.message
     sent = _sent(message, (outgoing.ask,) if n == len(session.owed) else ())
     return Written(
-        body=body,
+        body=fitted.body,
         session=replace(
             session,
             server_msg=frame.header.msg_id,
@@ -205,7 +209,7 @@ def _write_piece(
     )
 
 
-def _piece(outgoing: Outgoing, package: str | bytes, end: int) -> Command:
+def _piece(outgoing: Outgoing, package: str | bytes, end: int, cmd_id: str) -> Command:
     more = end < len(package)
     binary = isinstance(package, bytes)
     meta = Meta(
@@ -214,23 +218,23 @@ def _piece(outgoing: Outgoing, package: str | bytes, end: int) -> Command:
         size=len(package) if more and outgoing.begin == 0 else None,
     )
     data = package[outgoing.begin : end]
-    return _writing(outgoing.ask, meta, data, more=more)
+    return _writing(outgoing.ask, cmd_id, meta, data, more=more)
 
 
-def _command(ask: Ask) -> Command:
+def _command(ask: Ask, cmd_id: str) -> Command:
     target = Location(uri=ask.uri)
     if ask.verb is Verb.GET:
-        return Get(cmd_id="", items=(Item(target=target),))
+        return Get(cmd_id=cmd_id, items=(Item(target=target),))
     if ask.verb is Verb.EXEC:
-        return Exec(cmd_id="", correlator=ask.correlator, item=Item(target=target))
-    return _writing(ask, Meta(format=Format.CHR, type=_TEXT), ask.data or "")
+        return Exec(cmd_id=cmd_id, correlator=ask.correlator, item=Item(target=target))
+    return _writing(ask, cmd_id, Meta(format=Format.CHR, type=_TEXT), ask.data or "")
 
 
-def _writing(ask: Ask, meta: Meta, data: str | bytes, *, more: bool = False) -> Add | Replace:
+def _writing(
+    ask: Ask, cmd_id: str, meta: Meta, data: str | bytes, *, more: bool = False
+) -> Add | Replace:
     items = (Item(target=Location(uri=ask.uri), meta=meta, data=data, more_data=more),)
-    if ask.verb is Verb.ADD:
-        return Add(cmd_id="", items=items)
-    return Replace(cmd_id="", items=items)
+    return (Add if ask.verb is Verb.ADD else Replace)(cmd_id=cmd_id, items=items)
 
 
 def _sent(message: Message, asks: Sequence[Ask]) -> tuple[Sent, ...]:
@@ -246,16 +250,18 @@ def _message(
     frame: Frame,
     owed: Sequence[Owed],
     alerts: Sequence[AlertCode],
-    commands: Sequence[Command],
+    commands: Sequence[Callable[[str], Command]],
     *,
     final: bool,
 ) -> Message:
+    """Put a message together; its commands are numbered from 1."""
+    ids = map(str, count(1))
     body: list[Command] = []
     if frame.answers is not None:
         asked = frame.answers
         body.append(
             Status(
-                cmd_id="",
+                cmd_id=next(ids),
                 msg_ref=str(asked.msg_id),
                 cmd_ref=HEADER_REF,
                 cmd=SYNC_HDR,
@@ -265,40 +271,50 @@ def _message(
                 code=frame.code,
             )
         )
-    body += (
-        Status(cmd_id="", msg_ref=each.msg, cmd_ref=each.cmd, cmd=each.name, code=each.code)
-        for each in owed
-    )
-    body += (Alert(cmd_id="", code=code) for code in alerts)
-    body += commands
-    numbered = (replace(command, cmd_id=str(at)) for at, command in enumerate(body, start=1))
-    return Message(header=frame.header, commands=tuple(numbered), final=final)
+    for each in owed:
+        status = Status(
+            cmd_id=next(ids), msg_ref=each.msg, cmd_ref=each.cmd, cmd=each.name, code=each.code
+        )
+        body.append(status)
+    body += (Alert(cmd_id=next(ids), code=code) for code in alerts)
+    body += (command(next(ids)) for command in commands)
+    return Message(header=frame.header, commands=tuple(body), final=final)
 
 
 def _uris(location: Location) -> tuple[str, ...]:
     return (location.uri,) if location.uri else ()
 
 
-def _fit(frame: Frame, most: int, first: Callable[[int], Message]) -> tuple[int, bytes]:
-    """Return how many parts fit into a message, and that message.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fitted:
+    """A message of the first parts of what there is to say."""
+
+    parts: int
+    message: Message
+    body: bytes
+
+
+def _fit(frame: Frame, most: int, first: Callable[[int], Message]) -> _Fitted:
+    """Return the message of as many parts as fit into it.
 
     Where not even one does, the client's word on its size is no use: two of them go, because one is owed
     for the very wish to have the next message.
     """
-    whole = encode(first(most), frame.form)
-    if most <= 1 or len(whole) <= frame.most:
-        return most, whole
-    if _size(frame, first(1)) > frame.most:
-        return _LEAST_PARTS, encode(first(_LEAST_PARTS), frame.form)
-    fits, too_many = 1, most
-    while too_many - fits > 1:
-        middle = (fits + too_many) // 2
-        if _size(frame, first(middle)) <= frame.most:
-            fits = middle
+
+    def fitted(parts: int) -> _Fitted:
+        message = first(parts)
+        return _Fitted(parts=parts, message=message, body=encode(message, frame.form))
+
+    whole = fitted(most)
+    if most <= 1 or len(whole.body) <= frame.most:
+        return whole
+    best, too_many = fitted(1), most
+    if len(best.body) > frame.most:
+        return fitted(_LEAST_PARTS)
+    while too_many - best.parts > 1:
+        middle = fitted((best.parts + too_many) // 2)
+        if len(middle.body) <= frame.most:
+            best = middle
         else:
-            too_many = middle
-    return fits, encode(first(fits), frame.form)
-
-
-def _size(frame: Frame, message: Message) -> int:
-    return len(encode(message, frame.form))
+            too_many = middle.parts
+    return best

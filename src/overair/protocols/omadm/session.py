@@ -141,8 +141,6 @@ class Session:
     """The header x-syncml-hmac that went with it."""
     server_msg: int = 0
     ended: bool = False
-    identified: bool = False
-    """Its DevInfo/DevId was seen, and is the account's."""
 
     proof: Proof = Proof.OPEN
     nonce: bytes | None = None
