@@ -87,19 +87,26 @@ def test_a_repeated_event_changes_nothing_more(table: Table, states: Any, events
 
 
 def test_campaign_follows_its_lifecycle() -> None:
-    """The moves of a campaign are those of lifecycle.md 4.1."""
+    """The moves of a campaign are those of lifecycle.md 4.1 and 5.1."""
     assert moves(campaign.TABLE) == lines(
         """
         request_pending > request_failed: rejected, ended
         request_pending > request_queued: accepted
-        request_pending > cancelled: stopped, emptied
+        request_pending > cancelled: stopped, withdrawn, emptied
         request_pending > failed: failed
         request_queued > scheduled: started
-        request_queued > cancelled: stopped, emptied
+        request_queued > pre_scheduled: located
+        request_queued > cancelled: stopped, withdrawn, emptied
         request_queued > request_failed: rejected
         request_queued > ended: ended
         request_queued > failed: failed
+        pre_scheduled > scheduled: started
+        pre_scheduled > cancelled: stopped, withdrawn, emptied
+        pre_scheduled > request_failed: rejected
+        pre_scheduled > ended: ended
+        pre_scheduled > failed: failed
         scheduled > aborted: stopped
+        scheduled > cancelled: withdrawn
         scheduled > ended: ended
         scheduled > failed: failed
         """
@@ -115,14 +122,22 @@ def test_a_campaign_that_is_over_stays_over() -> None:
     } == campaign.FINAL
     for status in campaign.FINAL:
         for event in CampaignEvent:
-            told = event in (CampaignEvent.STOPPED, CampaignEvent.EMPTIED)
+            told = event in (
+                CampaignEvent.STOPPED,
+                CampaignEvent.WITHDRAWN,
+                CampaignEvent.EMPTIED,
+            )
             assert campaign.after(status, event) == ("refuse" if told else "ignore")
     assert campaign.after(CampaignStatus.SCHEDULED, CampaignEvent.EMPTIED) == campaign.REFUSE
 
 
 def test_campaign_sets() -> None:
     """A campaign is before its start, running, or over."""
-    assert {CampaignStatus.REQUEST_PENDING, CampaignStatus.REQUEST_QUEUED} == campaign.BEFORE_START
+    assert {
+        CampaignStatus.REQUEST_PENDING,
+        CampaignStatus.REQUEST_QUEUED,
+        CampaignStatus.PRE_SCHEDULED,
+    } == campaign.BEFORE_START
     assert set(CampaignStatus) - campaign.FINAL - campaign.BEFORE_START == {
         CampaignStatus.SCHEDULED
     }

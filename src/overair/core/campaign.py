@@ -17,6 +17,7 @@ class CampaignStatus(StrEnum):
 
     REQUEST_PENDING = "request_pending"
     REQUEST_QUEUED = "request_queued"
+    PRE_SCHEDULED = "pre_scheduled"  # v3: where its devices are is known; slots are being given
     SCHEDULED = "scheduled"
     ENDED = "ended"
     REQUEST_FAILED = "request_failed"
@@ -30,10 +31,12 @@ class CampaignEvent(StrEnum):
 
     ACCEPTED = "accepted"  # the device checks are done and at least one device passed
     REJECTED = "rejected"  # the device checks are done and none passed
-    STARTED = "started"  # its start has come
+    LOCATED = "located"  # what the network knows of its devices is known
+    STARTED = "started"  # its start has come; in v3, its devices have their slots
     ENDED = "ended"  # its end has come, or every device succeeded
     FAILED = "failed"  # it cannot be delivered
     STOPPED = "stopped"  # the user's DELETE
+    WITHDRAWN = "withdrawn"  # the same, before its start date, whatever its status
     EMPTIED = "emptied"  # the user removed its last device
 
 
@@ -48,34 +51,49 @@ _E = CampaignEvent
 TABLE: Final[dict[tuple[CampaignStatus, CampaignEvent], CampaignStatus | Ignored | Refused]] = {
     (_S.REQUEST_PENDING, _E.ACCEPTED): _S.REQUEST_QUEUED,
     (_S.REQUEST_PENDING, _E.REJECTED): _S.REQUEST_FAILED,
-    (_S.REQUEST_PENDING, _E.STARTED): IGNORE,  # the checks come first
+    (_S.REQUEST_PENDING, _E.LOCATED): IGNORE,  # the checks come first
+    (_S.REQUEST_PENDING, _E.STARTED): IGNORE,
     (_S.REQUEST_PENDING, _E.ENDED): _S.REQUEST_FAILED,
     (_S.REQUEST_PENDING, _E.FAILED): _S.FAILED,
     (_S.REQUEST_PENDING, _E.STOPPED): _S.CANCELLED,
+    (_S.REQUEST_PENDING, _E.WITHDRAWN): _S.CANCELLED,
     (_S.REQUEST_PENDING, _E.EMPTIED): _S.CANCELLED,
     (_S.REQUEST_QUEUED, _E.ACCEPTED): IGNORE,
     (_S.REQUEST_QUEUED, _E.REJECTED): _S.REQUEST_FAILED,
+    (_S.REQUEST_QUEUED, _E.LOCATED): _S.PRE_SCHEDULED,
     (_S.REQUEST_QUEUED, _E.STARTED): _S.SCHEDULED,
     (_S.REQUEST_QUEUED, _E.ENDED): _S.ENDED,  # the engine stood still over the whole campaign
     (_S.REQUEST_QUEUED, _E.FAILED): _S.FAILED,
     (_S.REQUEST_QUEUED, _E.STOPPED): _S.CANCELLED,
+    (_S.REQUEST_QUEUED, _E.WITHDRAWN): _S.CANCELLED,
     (_S.REQUEST_QUEUED, _E.EMPTIED): _S.CANCELLED,
+    (_S.PRE_SCHEDULED, _E.ACCEPTED): IGNORE,
+    (_S.PRE_SCHEDULED, _E.REJECTED): _S.REQUEST_FAILED,
+    (_S.PRE_SCHEDULED, _E.LOCATED): IGNORE,
+    (_S.PRE_SCHEDULED, _E.STARTED): _S.SCHEDULED,
+    (_S.PRE_SCHEDULED, _E.ENDED): _S.ENDED,
+    (_S.PRE_SCHEDULED, _E.FAILED): _S.FAILED,
+    (_S.PRE_SCHEDULED, _E.STOPPED): _S.CANCELLED,
+    (_S.PRE_SCHEDULED, _E.WITHDRAWN): _S.CANCELLED,
+    (_S.PRE_SCHEDULED, _E.EMPTIED): _S.CANCELLED,
     (_S.SCHEDULED, _E.ACCEPTED): IGNORE,
     (_S.SCHEDULED, _E.REJECTED): IGNORE,
+    (_S.SCHEDULED, _E.LOCATED): IGNORE,
     (_S.SCHEDULED, _E.STARTED): IGNORE,
     (_S.SCHEDULED, _E.ENDED): _S.ENDED,
     (_S.SCHEDULED, _E.FAILED): _S.FAILED,
     (_S.SCHEDULED, _E.STOPPED): _S.ABORTED,
+    (_S.SCHEDULED, _E.WITHDRAWN): _S.CANCELLED,
     (_S.SCHEDULED, _E.EMPTIED): REFUSE,
     **{
-        (final, event): REFUSE if event in (_E.STOPPED, _E.EMPTIED) else IGNORE
+        (final, event): REFUSE if event in (_E.STOPPED, _E.WITHDRAWN, _E.EMPTIED) else IGNORE
         for final in (_S.ENDED, _S.REQUEST_FAILED, _S.FAILED, _S.CANCELLED, _S.ABORTED)
         for event in _E
     },
 }
 
 FINAL: Final = frozenset({_S.ENDED, _S.REQUEST_FAILED, _S.FAILED, _S.CANCELLED, _S.ABORTED})
-BEFORE_START: Final = frozenset({_S.REQUEST_PENDING, _S.REQUEST_QUEUED})
+BEFORE_START: Final = frozenset({_S.REQUEST_PENDING, _S.REQUEST_QUEUED, _S.PRE_SCHEDULED})
 
 
 def after(status: CampaignStatus, event: CampaignEvent) -> CampaignStatus | Ignored | Refused:

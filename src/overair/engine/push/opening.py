@@ -1,0 +1,154 @@
+"""A device's turn: its next attempt is opened, if there may be one now, and it is called to it."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from overair.config import Settings
+from overair.core.campaign import BEFORE_START
+from overair.core.ids import AttemptId, DeviceId
+from overair.core.plan import Place, decide
+from overair.core.push import Call, carry_on
+from overair.core.upgrade import IGNORE, Reason, UpgradeEvent, UpgradeState, after
+from overair.engine.upgrades import note_moves
+from overair.store import attempts, polls, push, upgrades
+from overair.store.campaigns import Campaign
+from overair.store.database import Tx
+from overair.store.polls import Device
+from overair.store.push import PushAttempt
+from overair.store.upgrades import Move, Upgrade
+
+LEAST_PAUSE = timedelta(seconds=1)  # between two looks at a device that lead to nothing
+SESSIONS = 0xFFFF  # a session number has 16 bits, and is not 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wake:
+    """A notification to send now. A repeat has the same session, so the device opens one only."""
+
+    device_id: DeviceId
+    imei: str
+    attempt_id: AttemptId
+    session: int  # 1 to 65535
+    number: int  # 1 for the first of the attempt
+    valid_until: datetime
+
+
+def wake_of(device: Device, own: PushAttempt) -> Wake:
+    return Wake(
+        device_id=device.id,
+        imei=device.imei,
+        attempt_id=own.attempt_id,
+        session=own.session,
+        number=own.pushes + 1,
+        valid_until=own.call.window_ends_at,
+    )
+
+
+def next_session(tx: Tx, device: Device) -> int:
+    return push.latest_session(tx, device.id) % SESSIONS + 1
+
+
+def begin(
+    tx: Tx,
+    device: Device,
+    upgrade: Upgrade,
+    campaign: Campaign,
+    settings: Settings,
+    now: datetime,
+    *,
+    call: bool,
+) -> Wake | None:
+    """Open the next attempt, if there may be one now; ``call``: the device has to be called to it."""
+    if upgrade.not_before is not None and now < upgrade.not_before:
+        push.set_due(tx, upgrade.id, upgrade.not_before)
+        return None
+    if upgrade.state is UpgradeState.QUEUED:
+        if not settings.omadm.requeue:
+            push.set_due(tx, upgrade.id, None)
+            return None
+    else:
+        decision = decide(
+            campaign.rules,
+            place_of(device, upgrade, settings),
+            now,
+            install_window_alone=settings.install_window_alone,
+        )
+        if not decision.offer:
+            push.set_due(tx, upgrade.id, _later(campaign, decision.until, now))
+            return None
+    own = open_attempt(tx, device, upgrade, campaign, settings, now, call=call)
+    if own is None:
+        push.set_due(tx, upgrade.id, None)
+        return None
+    step = carry_on(own.call, now, timedelta(seconds=settings.omadm.push_pause_s))
+    push.set_due(tx, upgrade.id, step.due_at)
+    if not step.push:
+        return None
+    push.set_pushed(tx, own.attempt_id, now)
+    return wake_of(device, own)
+
+
+def _later(campaign: Campaign, until: datetime | None, now: datetime) -> datetime | None:
+    """When to look again at a device that may not have its turn yet."""
+    if until is None or campaign.status in BEFORE_START:
+        return None  # the start of its campaign makes it due
+    return max(until, now + LEAST_PAUSE)
+
+
+def open_attempt(
+    tx: Tx,
+    device: Device,
+    upgrade: Upgrade,
+    campaign: Campaign,
+    settings: Settings,
+    now: datetime,
+    *,
+    call: bool,
+) -> PushAttempt | None:
+    """A new attempt, whatever the rules of its campaign say; None if there is nothing to give."""
+    artifact = polls.artifact_of(tx, campaign.package_id)
+    state = after(upgrade.state, UpgradeEvent.OFFER)
+    if artifact is None or state == IGNORE:
+        return None
+    attempt_id = attempts.insert(
+        tx,
+        upgrade_id=upgrade.id,
+        campaign_id=campaign.id,
+        device_id=device.id,
+        package_id=campaign.package_id,
+        artifact_sha256=artifact[0],
+        file_name=artifact[1],
+        number=upgrade.attempts + 1,
+        now=now,
+    )
+    own = PushAttempt(
+        attempt_id=attempt_id,
+        correlator=f"c-{attempt_id:x}",
+        session=next_session(tx, device),
+        call=Call(
+            called_at=now,
+            window_ends_at=now + timedelta(seconds=settings.omadm.window_s),
+            # A device that is here is called again only if its session comes to nothing.
+            pushed_at=None if call else now,
+        ),
+        pushes=0,
+        executed_at=None,
+        verify_until=None,
+        download_only=False,
+    )
+    push.insert(tx, attempt_id, correlator=own.correlator, session=own.session, call=own.call)
+    upgrades.offered(tx, upgrade, state, Reason.NOTIFIED, now)
+    if state is not upgrade.state or upgrade.reason is not Reason.NOTIFIED:
+        move = Move(
+            upgrade=upgrade,
+            state=UpgradeState(state),
+            reason=Reason.NOTIFIED,
+            device_id=device.id,
+        )
+        note_moves(tx, campaign, [move], settings.limits, now)
+    return own
+
+
+def place_of(device: Device, upgrade: Upgrade, settings: Settings) -> Place:
+    zone = device.zone if settings.windows_in_device_time else None
+    return Place(state=upgrade.state, not_before=upgrade.not_before, zone=zone or UTC)
