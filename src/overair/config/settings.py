@@ -62,7 +62,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     secret_key: Annotated[
         str,
         Meta(
-            description="Installation key, at least 32 characters, from which device tokens are derived. Empty: kept in the file `secret.key` of the data directory. All processes on one database need the same."
+            description="Installation key, at least 32 characters, from which device tokens are derived, and which secrets of OMA-DM devices are encrypted with. Empty: kept in the file `secret.key` of the data directory. All processes on one database need the same."
         ),
     ] = ""
     storage: Annotated[

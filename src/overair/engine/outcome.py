@@ -209,11 +209,14 @@ def note_bytes(
     size_bytes: int,
     settings: Settings,
     now: datetime,
+    *,
+    guarded: bool = True,
 ) -> None:
     """Bytes [start, end) of the artifact were sent to the device for this attempt.
 
     A complete download makes the attempt *downloaded*; the one too many fails it (the loop guard,
-    ``http-ddi.md`` 6).
+    ``http-ddi.md`` 6). ``guarded`` False: it does not, for a device that only downloads when it is told
+    to, and is tried without limit.
     """
     attempt = _locked(tx, device_id, attempt_id)
     if attempt is None:
@@ -227,7 +230,7 @@ def note_bytes(
     attempts.set_coverage(tx, attempt.id, coverage.encode(covered), downloads)
     if downloads == attempt.downloads:
         event = AttemptEvent.PROGRESS
-    elif downloads >= settings.limits.downloads_per_attempt:
+    elif guarded and downloads >= settings.limits.downloads_per_attempt:
         event = AttemptEvent.GIVE_UP
     else:
         event = AttemptEvent.DOWNLOAD

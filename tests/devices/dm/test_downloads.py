@@ -117,6 +117,16 @@ async def test_bytes_before_the_command_count_for_nothing(each_yard: Yard) -> No
     assert await each_yard.state(1) == "offered"
 
 
+async def test_a_device_may_download_again_and_again(each_yard: Yard) -> None:
+    """Modems try several times by themselves: the attempt goes on until the device says how it ended."""
+    modem = await commanded(each_yard)
+    url = await address(modem)
+    for _ in range(each_yard.field.settings.limits.downloads_per_attempt + 1):
+        assert (await modem.fetch(url)).body == IMAGE
+    await each_yard.field.server.sending.settled(await each_yard.device_id(1))
+    assert await each_yard.state(1) == "downloaded"
+
+
 @pytest.mark.parametrize("path", ["/dm/dd/", "/dm/package/", "/dm/notify/"])
 @pytest.mark.parametrize(
     "token",

@@ -111,6 +111,7 @@ class Downloads:
                 found.size_bytes,
                 self._settings,
                 now,
+                guarded=False,
             )
 
         return await self._sending.serve(
