@@ -188,6 +188,8 @@ async def test_a_long_list_is_shown_whole(v1_small: V1) -> None:
     numbers = [ONE, TWO, THREE, FOUR, MINE[4]]
     answer = await v1.ada.ok("POST", "/upgrades", v1.upgrade(numbers))
     assert await v1.shown(answer["id"]) == answer
+    report = await v1.ada.ok("GET", "/reports/{}/status/RequestPending")
+    assert report["reportList"] == [answer]
     assert [one["deviceId"] for one in answer["deviceList"]] == [imei(n) for n in numbers]
     await v1.advance()
     assert set((await v1.devices(answer["id"])).values()) == {ACCEPTED}
@@ -395,16 +397,27 @@ async def test_changes_after_the_start(v1: V1) -> None:
 async def test_cancel(v1: V1) -> None:
     """A cancelled upgrade is not there any more, its devices are free, and nobody is notified."""
     upgrade = await v1.scheduled([ONE, TWO])
+    other = await v1.scheduled([THREE])
     assert await v1.ada.ok("DELETE", path(upgrade)) == {"success": True}
-    await v1.advance()
     for method, body in (("GET", None), ("PUT", change("append", THREE)), ("DELETE", None)):
         assert await v1.ada.why(method, path(upgrade), body) == "Invalid upgradeId"
     for word in ("RequestPending", "Queued", "RequestFailed", "InProgress", "Finished"):
-        assert (await v1.ada.ok("GET", f"/reports/{{}}/status/{word}"))["reportList"] == []
+        listed = (await v1.ada.ok("GET", f"/reports/{{}}/status/{word}"))["reportList"]
+        assert [one["id"] for one in listed] == ([other] if word == "Queued" else [])
     assert await v1.ada.ok("GET", f"/reports/{{}}/devices/{imei(ONE)}") == []
-    other = await v1.scheduled([ONE], startDate=v1.day())
+    answer = await v1.ada.ok("PUT", path(other), change("append", ONE, TWO))
+    assert {status for status, _ in outcomes(answer)} == {"AddDeviceSucceed"}
     await v1.advance(3 * DAY)
-    assert await v1.devices(other) != {imei(ONE): ("Device Rejected", ELSEWHERE)}
+    assert await v1.devices(other) == {imei(n): NOTIFIED for n in (ONE, TWO, THREE)}
+
+
+async def test_cancelling_a_long_list(v1_small: V1) -> None:
+    """All devices are free when the answer comes, however many pieces that takes."""
+    upgrade = await v1_small.scheduled(MINE[:5])
+    other = await v1_small.scheduled([MINE[5]])
+    await v1_small.ada.ok("DELETE", path(upgrade))
+    answer = await v1_small.ada.ok("PUT", path(other), change("append", *MINE[:5]))
+    assert outcomes(answer) == [("AddDeviceSucceed", "Device added Successfully")] * 5
 
 
 async def test_cancel_before_the_checks(v1: V1) -> None:

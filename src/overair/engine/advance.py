@@ -176,6 +176,15 @@ def _end(tx: Tx, campaign: Campaign, settings: Settings, now: datetime) -> None:
 # Carrying its end to its devices -----------------------------------------------------------------
 
 
+def release(tx: Tx, campaign_id: CampaignId, settings: Settings, now: datetime) -> bool:
+    """Carry the end of a campaign that was stopped to some of its devices; whether there are more.
+
+    The engine does it soon anyway; who promises that devices are free at once does not wait for it.
+    """
+    campaign = campaigns.by_id(tx, campaign_id, lock=True)
+    return campaign.closing is not None and _close(tx, campaign, settings, now)
+
+
 def _close(tx: Tx, campaign: Campaign, settings: Settings, now: datetime) -> bool:
     assert campaign.closing is not None
     event = UpgradeEvent(campaign.closing)

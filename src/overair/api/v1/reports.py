@@ -19,7 +19,7 @@ from overair.api.v1.shapes import (
     DeviceWord,
     FirmwareUpgrade,
     Offset,
-    firmware_upgrade,
+    whole_upgrades,
 )
 from overair.api.wire import Answer, DateTimeText, Imei, Uuid, index
 from overair.config import Limits
@@ -30,7 +30,7 @@ from overair.core.ids import AccountId
 from overair.core.instants import second_text
 from overair.core.words.v1 import CAMPAIGN_FILTER_V1, device_v1
 from overair.engine.licenses import check_offset
-from overair.store import campaigns, devices, tally, upgrades
+from overair.store import campaigns, devices, tally
 from overair.store.campaigns import Campaign
 from overair.store.database import Tx
 from overair.store.devices import PastUpgrade
@@ -112,12 +112,8 @@ def _upgrades(
         ),
         limits.reported_devices,
     )
-    members = upgrades.of_campaigns(tx, [campaign.id for campaign in found])
     end = offset + len(found)
-    return _Page(
-        upgrades=[firmware_upgrade(campaign, members[campaign.id]) for campaign in found],
-        next=end if end < count else 0,
-    )
+    return _Page(upgrades=whole_upgrades(tx, found), next=end if end < count else 0)
 
 
 def _affordable(tx: Tx, found: list[Campaign], limit: int) -> list[Campaign]:

@@ -4,16 +4,19 @@ Cursors are numbers in the path (API 7.2): of a record, or an IMEI written as on
 last record is page 0.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Final
 
 from msgspec import UNSET, Meta, UnsetType, field
 
 from overair.api.wire import Answer, Uuid, protocol
+from overair.core.campaign import CampaignStatus
 from overair.core.errors import Refusal, RequestError
 from overair.core.upgrade import UpgradeState
 from overair.core.words.v1 import CAMPAIGN_V1, DEVICE_V1, device_v1
+from overair.store import campaigns, upgrades
 from overair.store.campaigns import Campaign
+from overair.store.database import Tx
 from overair.store.upgrades import Upgrade
 
 PREFIX: Final = "/api/fota/v1"
@@ -64,7 +67,7 @@ class FirmwareUpgrade(Answer, kw_only=True):
 
 
 def firmware_upgrade(
-    campaign: Campaign, upgrades: Iterable[Upgrade], waiting: Iterable[str] = ()
+    campaign: Campaign, members: Iterable[Upgrade], waiting: Iterable[str] = ()
 ) -> FirmwareUpgrade:
     """The upgrade, as v1 shows it; ``waiting`` are devices that were only just asked for."""
     return FirmwareUpgrade(
@@ -75,8 +78,24 @@ def firmware_upgrade(
         start_date=campaign.start_date.isoformat(),
         end_date=campaign.end_date.isoformat(),
         status=CAMPAIGN_V1[campaign.status],
-        device_list=[*map(_device, upgrades), *map(_requested, waiting)],
+        device_list=[*map(_device, members), *map(_requested, waiting)],
     )
+
+
+def whole_upgrades(tx: Tx, found: Sequence[Campaign]) -> list[FirmwareUpgrade]:
+    """These upgrades, each with all its devices."""
+    members = upgrades.of_campaigns(tx, [campaign.id for campaign in found])
+    return [
+        firmware_upgrade(campaign, members[campaign.id], _waiting(tx, campaign))
+        for campaign in found
+    ]
+
+
+def _waiting(tx: Tx, campaign: Campaign) -> list[str]:
+    """The rest of a long list, which the engine takes in piece by piece."""
+    if campaign.status is not CampaignStatus.REQUEST_PENDING:
+        return []
+    return [imei for change in campaigns.changes(tx, campaign.id) for imei in change.imeis]
 
 
 def _device(upgrade: Upgrade) -> UpgradeDevice:

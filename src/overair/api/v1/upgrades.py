@@ -23,14 +23,15 @@ from overair.api.v1.shapes import (
     FirmwareUpgrade,
     Text,
     firmware_upgrade,
+    whole_upgrades,
 )
 from overair.api.wire import Answer, Body, Day, Success, Uuid, uuid_text
 from overair.core.errors import Refusal, RequestError
 from overair.core.ids import AccountId
 from overair.core.words.v1 import ADDED_V1, NOT_ADDED_V1, NOT_REMOVED_V1, REASON_V1, REMOVED_V1
 from overair.engine import schedule as engine
+from overair.engine.advance import release
 from overair.engine.schedule import CampaignRequest, ChangedDevice
-from overair.store import campaigns, upgrades
 from overair.store.database import Tx
 
 routes = Routes(PREFIX, tag="v1 upgrades")
@@ -121,10 +122,7 @@ async def get_upgrade(call: Call[None, None]) -> FirmwareUpgrade:
 
 def _upgrade(tx: Tx, account_id: AccountId, uuid: str) -> FirmwareUpgrade:
     campaign = campaign_named(tx, account_id, uuid, API_VERSION)
-    present = upgrades.of_campaigns(tx, [campaign.id])[campaign.id]
-    # The rest of a long list is taken in by the engine, piece by piece.
-    waiting = [imei for change in campaigns.changes(tx, campaign.id) for imei in change.imeis]
-    return firmware_upgrade(campaign, present, waiting)
+    return whole_upgrades(tx, [campaign])[0]
 
 
 @routes.add(
@@ -196,7 +194,9 @@ async def cancel_upgrade(call: Call[None, None]) -> Success:
     """Cancel an upgrade that has not started; it is as if it had never been."""
     account = await call.account()
     uuid = uuid_text(call.path["upgradeId"])
-    await call.db.transact(
+    stopped = await call.db.transact(
         on_campaign, account.id, uuid, API_VERSION, engine.stop_campaign, call.now
     )
+    while await call.db.transact(release, stopped.id, call.settings, call.now):
+        pass  # devices are free at once, piece by piece
     return Success()
