@@ -339,6 +339,36 @@ def test_a_client_that_takes_next_to_nothing() -> None:
     assert rows[-3:] == ["17", "18", "6"]
 
 
+def test_more_commands_than_anybody_needs() -> None:
+    """A client that is owed hundreds of Statuses is let go."""
+    desk = Desk()
+    client = Client(desk)
+    client.begin(*(Alert(cmd_id="", code=1224) for _ in range(300)), final=False)
+    assert alerts(client.send(final=False)) == [1222]
+    reply = client.send(*(Alert(cmd_id="", code=1224) for _ in range(500)))
+    assert alerts(reply) == [1223]
+    assert desk.of(Audit) == [Audit(kind=AuditKind.TOO_MANY_COMMANDS)]
+    assert desk.session is not None
+    assert desk.session.ended
+    assert desk.session.owed == ()
+
+
+def test_names_that_only_one_form_can_hold() -> None:
+    """What WBXML can hold and XML cannot does not go from one into the other."""
+    desk = Desk(profile=replace(PROFILE, fumo_root=""))
+    client = Client(desk, form=Form(media_type=WBXML))
+    client.begin(Alert(cmd_id="7\x01", code=1224), final=False)
+    client.answer(final=False)
+    client.form = Form(media_type=XML)
+    client.answer()
+    client.form = Form(media_type=WBXML)
+    statuses = client.answers({"./FwUpdate": (200, "a\x01/pkg"), VERSION: (200, "\x01")})
+    client.send(*statuses)
+    assert client.last is not None
+    assert asked(client.last) == [("Get", STATE)]
+    assert not desk.of(VersionRead)
+
+
 def test_sizes_that_nobody_told() -> None:
     """Without a MaxMsgSize it is 4096, and the last one told stays."""
     desk = Desk()

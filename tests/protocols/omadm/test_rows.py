@@ -497,7 +497,6 @@ def test_an_exec_is_not_sent_twice(reports: tuple[Report, ...]) -> None:
     done = [(Verb.GET, VERSION), (Verb.GET, STATE), (Verb.REPLACE, URL), (Verb.EXEC, EXEC)]
     session = Session(
         id="1",
-        device_uri="",
         kind=auth.MD5,
         seen_at=NOW,
         done=tuple(

@@ -27,7 +27,6 @@ NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 ASK = Ask(verb=Verb.EXEC, uri="./x", correlator="c", step=Step.UPDATE)
 FULL = Session(
     id="B7",
-    device_uri="IMEI:004999010640000",
     kind=auth.MAC,
     seen_at=NOW,
     messages=3,
@@ -61,9 +60,9 @@ def test_a_session() -> None:
 
 def test_a_short_session() -> None:
     """What has its default is not written, and read all the same."""
-    short = Session(id="1", device_uri="", kind=auth.MD5, seen_at=NOW)
+    short = Session(id="1", kind=auth.MD5, seen_at=NOW)
     text = encode_session(short)
-    assert set(json.loads(text)) == {"id", "device_uri", "kind", "seen_at"}
+    assert set(json.loads(text)) == {"id", "kind", "seen_at"}
     assert decode_session(text) == short
 
 

@@ -196,7 +196,6 @@ class Entrance:
             return self._refuse(wrong=given)
         session = Session(
             id=header.session_id,
-            device_uri=header.source.uri,
             kind=kind,
             seen_at=self.now,
         )
@@ -271,9 +270,7 @@ class Entrance:
         message = self.request.message
         header, session, mine = message.header, self.live, self._of_message()
         reply = frame(
-            told_sizes(
-                Session(id=header.session_id, device_uri="", kind="", seen_at=self.now), message
-            ),
+            told_sizes(Session(id=header.session_id, kind="", seen_at=self.now), message),
             form=self.request.form,
             asked=header,
             code=code,

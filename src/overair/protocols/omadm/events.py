@@ -67,6 +67,7 @@ class AuditKind(StrEnum):
     VERSION = "version"
     """A version of the protocol that is not ours."""
     TOO_MANY_MESSAGES = "too_many_messages"
+    TOO_MANY_COMMANDS = "too_many_commands"
     OBJECT_TOO_BIG = "object_too_big"
     SIZE_MISMATCH = "size_mismatch"
 

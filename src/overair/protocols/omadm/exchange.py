@@ -47,6 +47,8 @@ from overair.protocols.syncml.values import MalformedError
 __all__ = ["Outcome", "Received", "Request", "proceed", "read", "receive"]
 
 DEFAULT_PROFILE = Profile()
+# More Statuses than this are not kept for later messages.
+_MOST_OWED = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +143,6 @@ def receive(
     message = request.message
     current = replace(
         told_sizes(admitted.session, message),
-        device_uri=message.header.source.uri,
         seen_at=now,
         messages=admitted.session.messages + 1,
         client_msg=message.header.msg_id,
@@ -200,9 +201,13 @@ def proceed(received: Received, task: Task | None, profile: Profile = DEFAULT_PR
         # No further message is taken: whatever was to come would never be answered.
         decision = Decision(row="5.5", next=Next(abort=True))
         events = (*events, Audit(kind=AuditKind.TOO_MANY_MESSAGES))
-    session = replace(
-        heard.session, owed=_decided(heard.session.owed, _will_command(situation, decision))
-    )
+    owed = _decided(heard.session.owed, _will_command(situation, decision))
+    if len(owed) > _MOST_OWED:
+        # Nobody needs so many, and they would go from message to message.
+        decision = Decision(row="5.5", next=Next(abort=True))
+        events = (*events, Audit(kind=AuditKind.TOO_MANY_COMMANDS))
+        owed = ()
+    session = replace(heard.session, owed=owed)
     cred = _our_cred(received.account, session)
     header = frame(
         session,

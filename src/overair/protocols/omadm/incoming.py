@@ -50,6 +50,8 @@ from overair.protocols.syncml.message import (
 # What only a server may send (oma-dm 5.1).
 _Other = Add | Atomic | Copy | Delete | Exec | Get | Sequence | Unsupported
 
+# What a session keeps of one value: a version, a State, the names of some nodes.
+_MOST_KEPT = 4096
 # What a session keeps of reports; the engine has had all of them.
 _MOST_REPORTS = 8
 _ALERTS = {
@@ -135,12 +137,11 @@ class _Listener:
     ) -> None:
         if not isinstance(command, Results) and command.no_resp:
             return
-        if not command.cmd_id:
+        cmd_id = command.cmd_id if nodes.is_name(command.cmd_id) else ""
+        if not cmd_id:
             code, asked = StatusCode.INCOMPLETE_COMMAND, False
         name = command_name(command)
-        self.owed.append(
-            Owed(msg=str(msg_id), cmd=command.cmd_id, name=name, code=code, asked=asked)
-        )
+        self.owed.append(Owed(msg=str(msg_id), cmd=cmd_id, name=name, code=code, asked=asked))
 
     def _status(self, status: Status) -> None:
         for at, sent in enumerate(self.sent):
@@ -182,7 +183,8 @@ class _Listener:
             ]
         # Of values for the same node the first counts.
         for at in (at for at in named[:1] if self.sent[at].value is None):
-            self.sent[at] = replace(self.sent[at], value=nodes.text_of(item.data))
+            value = nodes.text_of(item.data)[:_MOST_KEPT]
+            self.sent[at] = replace(self.sent[at], value=value)
 
     def _alert(self, alert: Alert) -> tuple[int, bool]:
         self.alerts.add(alert.code)

@@ -46,7 +46,12 @@ def text_of(data: str | bytes | None) -> str:
 def short_text(data: str | bytes | None) -> str | None:
     """Return a name or a version; None: there is none."""
     text = text_of(data).strip()
-    return text if text and len(text) <= _MOST_CHARS and text.isprintable() else None
+    return text if is_name(text) else None
+
+
+def is_name(text: str) -> bool:
+    """Tell whether a text of the client's may go back to it as a name, in any form of message."""
+    return 0 < len(text) <= _MOST_CHARS and text.isprintable()
 
 
 def number(text: str | None) -> int | None:

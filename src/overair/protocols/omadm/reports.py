@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from overair.protocols.omadm.events import Meaning, Reported, Why
-from overair.protocols.omadm.nodes import node_of, text_of
+from overair.protocols.omadm.nodes import is_name, node_of, text_of
 from overair.protocols.omadm.session import Report
 from overair.protocols.syncml import fumo
 from overair.protocols.syncml.fumo import AlertType, Outcome
@@ -57,7 +57,7 @@ def read_items(correlator: str, items: Sequence[Item]) -> Results:
                 correlator=correlator,
                 kind=kind,
                 meaning=one.meaning,
-                root=_STEPS.sub("", node_of(item)),
+                root=_root(node_of(item)),
             )
         )
     return Results(reported=tuple(reported), reports=tuple(reports), requests=tuple(requests))
@@ -66,6 +66,12 @@ def read_items(correlator: str, items: Sequence[Item]) -> Results:
 def _kind(item: Item) -> AlertType | None:
     meta = item.meta
     return None if meta is None or meta.type is None else fumo.alert_type(meta.type)
+
+
+def _root(uri: str) -> str:
+    """Return the update object's root, from the node that a report is of; empty: it does not tell."""
+    root = _STEPS.sub("", uri)
+    return root if root.startswith("./") and is_name(root) else ""
 
 
 def _reported(correlator: str, kind: AlertType, data: str, words: list[str]) -> Reported:

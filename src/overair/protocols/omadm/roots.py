@@ -8,6 +8,7 @@ children first. The first that answers is it. A place that is there but does not
 
 from collections.abc import Iterator
 
+from overair.protocols.omadm import nodes
 from overair.protocols.omadm.knowledge import Knowledge
 from overair.protocols.omadm.session import Session, Verb
 from overair.protocols.omadm.task import Profile
@@ -60,8 +61,9 @@ def _candidates(session: Session, profile: Profile) -> Iterator[str]:
             continue
         if not is_success(session.code(Verb.GET, root) or 0):
             continue
-        names = [name for name in (session.value(root) or "").split("/") if name.strip()]
+        words = (word.strip() for word in (session.value(root) or "").split("/"))
+        names = [word for word in words if nodes.is_name(word)]
         if "State" in names:
             yield root
         else:
-            yield from (f"{root}/{name.strip()}" for name in names[:_MOST_CHILDREN])
+            yield from (f"{root}/{name}" for name in names[:_MOST_CHILDREN])

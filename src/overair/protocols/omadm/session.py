@@ -125,8 +125,6 @@ class Session:
     """A session with a client that was let in."""
 
     id: str
-    device_uri: str
-    """Source of the client's messages, echoed as it came."""
     kind: str
     """How it was let in: ``auth.MD5``, ``auth.BASIC`` or ``auth.MAC``."""
     seen_at: datetime
