@@ -17,6 +17,7 @@ from overair.core.words import is_shown
 from overair.store import campaigns, devices, upgrades
 from overair.store.campaigns import Campaign
 from overair.store.database import Tx
+from overair.store.devices import Device
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -81,6 +82,14 @@ def device_cursor(
     ):
         raise RequestError(Refusal.LAST_SEEN_DEVICE_ID)
     return cursor
+
+
+def device_page(
+    tx: Tx, account_id: AccountId, cursor: str, protocol: str | None, limit: int
+) -> Page[Device]:
+    """A page of the account's devices, of one protocol if given. Raises RequestError."""
+    after = device_cursor(tx, account_id, cursor)
+    return Page.of(devices.page(tx, account_id, after, protocol, limit + 1), limit)
 
 
 def campaign_cursor(tx: Tx, account_id: AccountId, cursor: str, api_version: int) -> CampaignId:

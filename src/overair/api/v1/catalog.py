@@ -4,15 +4,13 @@ from typing import Annotated, Final
 
 from msgspec import UNSET, Meta, UnsetType
 
-from overair.api.lookup import START, Page, device_cursor
+from overair.api.lookup import START, device_page
 from overair.api.routing import Call, Routes
 from overair.api.v1.shapes import PREFIX, PROTOCOLS, ClientType, client_type
 from overair.api.wire import Answer, DateTimeText, Imei, Query
 from overair.core.errors import Refusal, RequestError
-from overair.core.ids import AccountId
 from overair.core.instants import datetime_text, time_text
-from overair.store import devices, packages
-from overair.store.database import Tx
+from overair.store import packages
 from overair.store.devices import Device
 
 routes = Routes(PREFIX, tag="v1 firmware and devices")
@@ -101,7 +99,7 @@ async def list_devices(call: Call[None, ClientQuery]) -> FirmwareDevices:
     protocol = client_type(call.query.client_type)
     limit = call.settings.limits.page_size
     cursor = _imei(call.path.get("startIndex", START))
-    page = await call.db.report(_devices, account.id, cursor, protocol, limit)
+    page = await call.db.report(device_page, account.id, cursor, protocol, limit)
     return FirmwareDevices(
         account_name=account.name,
         has_more_data=page.has_more,
@@ -117,13 +115,6 @@ def _imei(start: str) -> str:
     if len(start) > 15:
         raise RequestError(Refusal.DEVICE_ID)
     return start.zfill(15) if int(start) else START
-
-
-def _devices(
-    tx: Tx, account_id: AccountId, cursor: str, protocol: str | None, limit: int
-) -> Page[Device]:
-    after = device_cursor(tx, account_id, cursor)
-    return Page.of(devices.page(tx, account_id, after, protocol, limit + 1), limit)
 
 
 def _device(device: Device) -> FirmwareDevice:

@@ -4,7 +4,7 @@ from datetime import date
 
 from msgspec import UNSET, UnsetType
 
-from overair.api.lookup import START, Page, device_cursor
+from overair.api.lookup import START, device_page
 from overair.api.routing import Call, Routes
 from overair.api.v2.shapes import (
     PLATFORM,
@@ -17,10 +17,8 @@ from overair.api.v2.shapes import (
 )
 from overair.api.wire import Answer, DateTimeText, Imei, Query
 from overair.core.errors import Refusal
-from overair.core.ids import AccountId
 from overair.core.instants import datetime_text, time_text
-from overair.store import devices, packages
-from overair.store.database import Tx
+from overair.store import packages
 from overair.store.devices import Device
 
 routes = Routes(PREFIX, tag="v2 software and devices")
@@ -117,7 +115,7 @@ async def list_devices(call: Call[None, DeviceQuery]) -> AccountDevices:
     protocol = wanted_protocol(call.query.distribution_type)
     limit = call.settings.limits.page_size
     page = await call.db.report(
-        _devices, account.id, call.query.last_seen_device_id, protocol, limit
+        device_page, account.id, call.query.last_seen_device_id, protocol, limit
     )
     return AccountDevices(
         account_name=account.name,
@@ -126,13 +124,6 @@ async def list_devices(call: Call[None, DeviceQuery]) -> AccountDevices:
         max_page_size=limit,
         device_list=[_device(device) for device in page.items],
     )
-
-
-def _devices(
-    tx: Tx, account_id: AccountId, cursor: str, protocol: str | None, limit: int
-) -> Page[Device]:
-    after = device_cursor(tx, account_id, cursor)
-    return Page.of(devices.page(tx, account_id, after, protocol, limit + 1), limit)
 
 
 def _device(device: Device) -> AccountDevice:
