@@ -37,8 +37,13 @@ calendars = st.builds(
     st.sampled_from((20, 30, 60, 80, 90, 120, 180, 240, 480, 720, 1440)),
     st.sampled_from((0, 10, 30, 60)),
 )
-instants = st.integers(-12 * 3600, 80 * 3600).map(
-    lambda second: start_of(DAY) + timedelta(seconds=second)
+# Edges of slots and windows, and anything, to the microsecond.
+instants = st.one_of(
+    st.integers(-12 * 6, 80 * 6).map(lambda number: start_of(DAY) + number * STEP),
+    st.integers(-12 * 3600, 80 * 3600).map(
+        lambda second: start_of(DAY) + timedelta(seconds=second)
+    ),
+    st.timedeltas(timedelta(hours=-12), timedelta(hours=80)).map(start_of(DAY).__add__),
 )
 # Few per slot, so that a dozen devices fill it; all of them divide the whole.
 limits = st.builds(

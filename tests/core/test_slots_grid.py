@@ -1,5 +1,6 @@
 """The slots of a campaign: where they begin and end, and which is the next."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -50,9 +51,12 @@ def test_a_running_slot_may_be_given_from_now_on() -> None:
     """As long as enough of it is left; a whole one however short it is."""
     calendar = Calendar(start_date=DAY, end_date=DAY, windows=(Window(9, 11),), slot_minutes=60)
     assert texts(calendar, utc("2026-03-28 09:50"))[0] == "28 09:50-10:00"
-    assert texts(calendar, utc("2026-03-28 09:51"))[0] == "28 10:00-11:00"
+    hardly = utc("2026-03-28 09:50") + timedelta(milliseconds=1)
+    assert texts(calendar, hardly)[0] == "28 10:00-11:00"
     assert texts(calendar, utc("2026-03-28 10:51")) == []
     assert calendar.next_slot(utc("2026-03-28 10:51")) is None
+    last = replace(calendar, least=timedelta())
+    assert texts(last, utc("2026-03-28 10:00")) == ["28 10:00-11:00"]
     short = Calendar(start_date=DAY, end_date=DAY, slot_minutes=20, least=timedelta(hours=1))
     assert texts(short, utc("2026-03-28 09:50"))[0] == "28 10:00-10:20"
 

@@ -17,7 +17,7 @@ the first time, or is given them before (``load``), and remembers what was chang
 both directions the rows are (cell, key of the slot, share).
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -76,16 +76,30 @@ class Taken:
 class Cell:
     """One cell's slots."""
 
-    __slots__ = ("changed", "taken")
+    __slots__ = ("_before", "_taken")
 
     def __init__(self, taken: dict[int, int]) -> None:
-        self.taken = taken
-        self.changed: dict[int, int] = {}
+        self._taken = taken
+        self._before: dict[int, int] | None = None  # as it was drained last, if it changed since
 
-    def take(self, key: int, share: int) -> None:
-        """Take (or, below zero, give back) a share of a slot."""
-        self.taken[key] = self.taken.get(key, 0) + share
-        self.changed[key] = self.changed.get(key, 0) + share
+    @property
+    def taken(self) -> Mapping[int, int]:
+        """What is taken of each slot, by key, in parts of ``WHOLE``."""
+        return self._taken
+
+    def change(self) -> dict[int, int]:
+        """What is taken, to be changed: with it goes the memory of what it was."""
+        if self._before is None:
+            self._before = self._taken.copy()
+        return self._taken
+
+    def changes(self) -> Iterator[tuple[int, int]]:
+        """What has changed since the last call, by key."""
+        before, self._before = self._before, None
+        if before is not None:
+            for key, share in self._taken.items():
+                if share != before.get(key, 0):
+                    yield key, share - before.get(key, 0)
 
 
 Source = Callable[[CellKey], Iterable[tuple[int, int]]]
@@ -135,10 +149,10 @@ class Occupancy:
 
     def give_back(self, held: Held) -> None:
         """Give back a place in which no work has begun."""
-        cell = self.cell(held.cell)
-        if cell.taken.get(held.key, 0) < held.share:
+        taken = self.cell(held.cell).change()
+        if taken.get(held.key, 0) < held.share:
             raise ValueError("nobody has the place that is given back")
-        cell.take(held.key, -held.share)
+        taken[held.key] -= held.share
 
     def rows(self) -> Iterator[Taken]:
         """Everything that is taken in the cells met."""
@@ -149,9 +163,8 @@ class Occupancy:
 
     def drain(self) -> list[Taken]:
         """What was taken, less what was given back, since the last call: to be added to the rows."""
-        changes: list[Taken] = []
-        for key, cell in self._cells.items():
-            if cell.changed:
-                changes += (Taken(key, slot, n) for slot, n in cell.changed.items() if n)
-                cell.changed = {}
-        return changes
+        return [
+            Taken(key, slot, share)
+            for key, cell in self._cells.items()
+            for slot, share in cell.changes()
+        ]

@@ -17,7 +17,7 @@ limit but the campaign's end (5.5), and last contact counts by way of ``reach`` 
 Not here: when to ask again (``until`` is the latest), words, whether a device still has to be updated.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -91,19 +91,24 @@ def plan(
     now: datetime,
 ) -> dict[str, Outcome]:
     """A place or a reason for every device, by IMEI. ``occupancy`` then has their places in it."""
-    devices = list(devices)
-    outcomes: dict[str, Outcome] = dict.fromkeys(map(_BY_IMEI, devices), _NO_TIME)
-    if len(outcomes) != len(devices):
-        raise ValueError("a device is given twice")
+    outcomes: dict[str, Outcome] = {}
     cells: dict[CellKey, list[Device]] = {}
-    for device in devices:
-        if device.held is not None:
-            occupancy.give_back(device.held)
+    leaving: list[Held] = []
+    count = 0
+    for device in devices:  # once: with a million devices, looking at each is what takes the time
+        count += 1
+        outcomes[device.imei] = _NO_TIME
         group = cells.get(device.cell)
         if group is None:
             cells[device.cell] = [device]
         else:
             group.append(device)
+        if device.held is not None:
+            leaving.append(device.held)
+    if len(outcomes) != count:
+        raise ValueError("a device is given twice")
+    for held in leaving:
+        occupancy.give_back(held)
     search = _Search(calendar, now)
     if search.over:
         return outcomes
@@ -113,20 +118,36 @@ def plan(
     return outcomes
 
 
+class _Line:
+    """Devices of one share in one cell: where the next one of them is placed.
+
+    While devices are placed, room only shrinks: where a share had none, it never will.
+    """
+
+    __slots__ = ("key", "number", "placed", "room", "share")
+
+    def __init__(self, number: int, placed: Placed) -> None:
+        self.share = placed.share
+        self.room = WHOLE - placed.share  # a slot has room if no more than this is taken
+        self.number = number
+        self.key = placed.slot.key
+        self.placed: Placed | None = placed  # None: no slot is left
+
+
 class _Search:
     """One run of ``plan``: what is the same for all its devices, made once."""
 
-    __slots__ = ("_calendar", "_first", "_now", "_placed", "_until", "_waiting", "over")
+    __slots__ = ("_calendar", "_first", "_now", "_places", "_reasons", "over", "until")
 
     def __init__(self, calendar: Calendar, now: datetime) -> None:
         self._calendar = calendar
         self._now = now.astimezone(UTC)
         self._first = calendar.number(now)
         self.over = self._first >= calendar.count
-        self._until = calendar.closes_at
+        self.until = calendar.closes_at
         # Places and reasons are values, so devices with the same one share it.
-        self._placed: dict[tuple[int, int], Placed] = {}
-        self._waiting: dict[tuple[Why, int], Unplaced] = {}
+        self._places: dict[tuple[int, int], Placed] = {}
+        self._reasons: dict[tuple[Why, Slot | None], Unplaced] = {}
 
     def cell(
         self,
@@ -136,78 +157,87 @@ class _Search:
         outcomes: dict[str, Outcome],
     ) -> None:
         """Place the devices of one cell, which are in order."""
-        # While devices are placed, room only shrinks: where a share had none, it never will.
-        cursors = dict.fromkeys(shares.values(), self._first)
+        taken = cell.change()
+        by_share = {
+            share: _Line(self._first, self._place(self._first, share)) for share in shares.values()
+        }
+        lines = {signal: by_share[share] for signal, share in shares.items()}
         waiting: list[Device] = []
         for device in group:
+            line = lines[device.signal]
             if device.reach is not Reach.REACHABLE:
                 waiting.append(device)
-                continue
-            share = shares[device.signal]
-            number = self._find(cell, share, cursors, device.not_before)
-            if number is None:
-                outcomes[device.imei] = self._none_left(device)
+            elif device.not_before is not None and device.not_before > self._now:
+                outcomes[device.imei] = outcome = self._later(taken, line, device.not_before)
+                if isinstance(outcome, Placed):
+                    key = outcome.slot.key
+                    taken[key] = taken.get(key, 0) + line.share
             else:
-                placed = self._place(number, share, device.not_before)
-                cell.take(placed.slot.key, share)
-                outcomes[device.imei] = placed
+                if taken.get(line.key, 0) > line.room:
+                    self._advance(taken, line)
+                if line.placed is None:
+                    outcomes[device.imei] = self._reason(Why.CELL_FULL, None)
+                else:
+                    taken[line.key] = taken.get(line.key, 0) + line.share
+                    outcomes[device.imei] = line.placed
         # Those who wait take nothing, and are told what is left when everybody else has a place.
+        for line in by_share.values() if waiting else ():
+            self._advance(taken, line)
         for device in waiting:
-            share = shares[device.signal]
-            number = self._find(cell, share, cursors, device.not_before)
-            outcomes[device.imei] = self._wait(device, number, share)
+            outcomes[device.imei] = self._wait(taken, lines[device.signal], device)
 
-    def _find(
-        self, cell: Cell, share: int, cursors: dict[int, int], not_before: datetime | None
-    ) -> int | None:
-        """The first slot with room, by its number."""
-        number = cursors[share]
-        follows = True
-        if not_before is not None and not_before > self._now:
-            later = self._calendar.number(not_before)
-            if later > number:
-                number, follows = later, False
-        taken, room = cell.taken, WHOLE - share
-        calendar, count = self._calendar, self._calendar.count
-        while number < count and taken.get(calendar.key(number), 0) > room:
-            number += 1
-        if follows:
-            cursors[share] = number
-        return number if number < count else None
-
-    def _place(self, number: int, share: int, not_before: datetime | None) -> Placed:
-        placed = self._placed.get((number, share))
+    def _place(self, number: int, share: int) -> Placed:
+        placed = self._places.get((number, share))
         if placed is None:
             slot = self._calendar.slot(number, self._now)
-            placed = self._placed[number, share] = Placed(slot=slot, share=share)
-        if not_before is not None and not_before > placed.slot.start:
-            return Placed(slot=self._calendar.slot(number, not_before), share=share)
+            placed = self._places[number, share] = Placed(slot=slot, share=share)
         return placed
 
-    def _none_left(self, device: Device) -> Unplaced:
-        """Why a device that can be reached, in a campaign with slots left, found none."""
-        if (
-            device.not_before is not None
-            and self._calendar.number(device.not_before) >= self._calendar.count
-        ):
+    def _advance(self, taken: Mapping[int, int], line: _Line) -> None:
+        """Go on to the first slot with room."""
+        if line.placed is None:
+            return
+        line.number = self._room(taken, line, line.number)
+        if line.number < self._calendar.count:
+            line.placed = self._place(line.number, line.share)
+            line.key = line.placed.slot.key
+        else:
+            line.placed = None  # and ``key`` stays at a slot without room
+
+    def _room(self, taken: Mapping[int, int], line: _Line, number: int) -> int:
+        """The first slot from ``number`` on that has room; the calendar's count if none has."""
+        calendar, count, room = self._calendar, self._calendar.count, line.room
+        while number < count and taken.get(calendar.key(number), 0) > room:
+            number += 1
+        return number
+
+    def _later(self, taken: Mapping[int, int], line: _Line, not_before: datetime) -> Outcome:
+        """A place for a device that may begin from an instant to come."""
+        calendar = self._calendar
+        number = calendar.number(not_before)
+        if number >= calendar.count:
             return _NO_TIME
-        return self._reason(Why.CELL_FULL, None, 0)
+        number = self._room(taken, line, max(number, line.number))
+        if number >= calendar.count:
+            return self._reason(Why.CELL_FULL, None)
+        placed = self._place(number, line.share)
+        if placed.slot.start >= not_before:
+            return placed
+        return Placed(slot=calendar.slot(number, not_before), share=line.share)
 
-    def _wait(self, device: Device, number: int | None, share: int) -> Unplaced:
-        unknown = device.reach is Reach.UNKNOWN
-        why = Why.NOT_KNOWN if unknown else Why.NOT_REACHABLE
-        if number is None:
-            none_left = self._none_left(device)
-            return none_left if none_left.final else self._reason(why, None, 0)
-        placed = self._place(number, share, device.not_before)
-        if placed is not self._placed.get((number, share)):  # a beginning of its own
-            return Unplaced(why=why, until=self._until, estimate=placed.slot)
-        return self._reason(why, placed, number)
+    def _wait(self, taken: Mapping[int, int], line: _Line, device: Device) -> Unplaced:
+        """Why a device has no place that cannot be reached, or not yet, and which it would have."""
+        would_be: Outcome | None = line.placed
+        if device.not_before is not None and device.not_before > self._now:
+            would_be = self._later(taken, line, device.not_before)
+            if would_be is _NO_TIME:
+                return _NO_TIME
+        why = Why.NOT_KNOWN if device.reach is Reach.UNKNOWN else Why.NOT_REACHABLE
+        return self._reason(why, would_be.slot if isinstance(would_be, Placed) else None)
 
-    def _reason(self, why: Why, placed: Placed | None, number: int) -> Unplaced:
-        key = (why, -1 if placed is None else number)
-        reason = self._waiting.get(key)
+    def _reason(self, why: Why, estimate: Slot | None) -> Unplaced:
+        reason = self._reasons.get((why, estimate))
         if reason is None:
-            slot = None if placed is None else placed.slot
-            reason = self._waiting[key] = Unplaced(why=why, until=self._until, estimate=slot)
+            reason = Unplaced(why=why, until=self.until, estimate=estimate)
+            self._reasons[why, estimate] = reason
         return reason
