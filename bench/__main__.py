@@ -1,6 +1,6 @@
 """`python -m bench`: one run, one table, one JSON file.
 
-The run takes the servers in turns (constant, polls, polls of the other server, and again), because the speed of a machine
+The run takes the servers in turns (constants, polls, polls of the other server, and again), because the speed of a machine
 wanders and only figures taken side by side make a ratio. Before each turn both servers must have come to rest, so that
 neither pays for what the other still has to write. Of several rounds the median counts. What a bar asks for
 stands beside each figure; a missed bar is printed as missed and changes no exit status: only an error does.
@@ -30,6 +30,7 @@ from bench.process import Server, StartError, settle
 PILOT = 20
 SMALL_FLEET = 1_000
 SAMPLED = 50
+NOWHERE = "990013000000000/no/such/resource"  # below a device: read as its requests are, then 404
 CONNECTIONS = 64
 IMAGE_BYTES = 16 * 1024
 LOAD_EXTRA_S = 120.0
@@ -187,12 +188,15 @@ def _polls(
         console.print(f"idle polls, round {turn + 1} of {options.rounds} …")
         for server, tenant, kind, name in (
             (ours, "", "constant", "constant"),
+            (ours, overair.TENANT, "constant", "device constant"),
             (ours, overair.TENANT, "polls", "polls"),
             (other, goosebit.TENANT, "polls", "goosebit polls"),
         ):
             if server is not None:
                 order = _order(options, kind, server, fleet, tenant)
                 order.path, order.seed = "/healthz", turn + 1
+                if name == "device constant":
+                    order.path, order.status = f"/{tenant}/controller/v1/{NOWHERE}", 404
                 _run(order, server, findings, name, ours if server is other else other)
 
 
@@ -306,12 +310,20 @@ def _rows(options: Options, findings: Findings) -> Iterator[Row]:
         yield Row(what="  CPU a poll", value=f"{polls.cpu_us:.0f} µs")
     if constant is not None:
         yield Row(
-            what="constant answer (/healthz)",
+            what="a constant: /healthz, nothing is read",
             value=f"{constant.rate:,.0f}/s, {constant.cpu_us:.0f} µs",
         )
     if polls is not None and constant is not None:
         factor = _ratio(findings, "constant", "polls")
-        yield Row(what="  constant to poll", value=f"{factor:.2f}", bar="≤ 2", met=factor <= 2)
+        yield Row(what="  it to poll", value=f"{factor:.2f}", bar="≤ 2", met=factor <= 2)
+    edge = findings.median("device constant")
+    if polls is not None and edge is not None:
+        yield Row(
+            what="a constant through the device endpoints: headers and path read, 404",
+            value=f"{edge.rate:,.0f}/s, {edge.cpu_us:.0f} µs",
+        )
+        factor = _ratio(findings, "device constant", "polls")
+        yield Row(what="  it to poll", value=f"{factor:.2f}", bar="≤ 2", met=factor <= 2)
     if theirs is not None:
         yield Row(
             what="goosebit, idle polls",

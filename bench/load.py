@@ -41,6 +41,7 @@ class Order(msgspec.Struct, kw_only=True):
     count: int = 0  # updates: at most so many devices; fresh: so many polls within `seconds`
     first: int = 0  # the first device of the file to use
     seed: int = 1
+    status: int = 200  # what every answer has to be; of `polls` and `constant`
 
 
 class Result(msgspec.Struct, kw_only=True):
@@ -177,7 +178,7 @@ async def closed_loop(order: Order, requests: list[bytes]) -> Result:
             now = clock()
             record(now - sent)
             statuses[status] += 1
-            if status != 200:
+            if status != order.status:
                 measure.error(f"status {status}: {body[:200]!r}")
             if now >= deadline:
                 connection.transport.close()
