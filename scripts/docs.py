@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import msgspec
 
 from overair.api.openapi import openapi_json
-from overair.config import ENVIRONMENT_PREFIX, FILE_NAME, Limits, Omadm, Settings
+from overair.config import ENVIRONMENT_PREFIX, FILE_NAME, Limits, Lwm2m, Omadm, Settings, Slots
 from overair.core import attempt, campaign, upgrade
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -67,9 +67,12 @@ class Setting:
     description: str
 
 
+TABLES = ("limits", "lwm2m", "omadm", "slots")
+
+
 def settings() -> list[Setting]:
     """Every setting that is in no table."""
-    return [each for each in _rows(Settings) if each.name not in ("limits", "omadm")]
+    return [each for each in _rows(Settings) if each.name not in TABLES]
 
 
 def limits() -> list[Setting]:
@@ -80,6 +83,11 @@ def limits() -> list[Setting]:
 def omadm() -> list[Setting]:
     """Every setting of OMA-DM."""
     return list(_rows(Omadm))
+
+
+def lwm2m() -> list[Setting]:
+    """Every setting of LwM2M."""
+    return list(_rows(Lwm2m))
 
 
 def configuration() -> str:
@@ -102,6 +110,18 @@ def configuration() -> str:
             "In the table `[omadm]` of the file. How devices over OMA-DM are served ([oma-dm.md](oma-dm.md)).",
             "",
             *_table(omadm()),
+            "",
+            "## LwM2M",
+            "",
+            "In the table `[lwm2m]` of the file. How devices over LwM2M are served ([lwm2m.md](lwm2m.md)).",
+            "",
+            *_table(lwm2m()),
+            "",
+            "## Slots",
+            "",
+            "In the table `[slots]` of the file. How v3 campaigns are spread over cells and hours ([slots.md](slots.md)).",
+            "",
+            *_table(list(_rows(Slots))),
             "",
         ]
     )

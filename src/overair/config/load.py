@@ -14,13 +14,20 @@ from typing import Any, Final
 import msgspec
 
 from overair.config.limits import Limits
+from overair.config.lwm2m import Lwm2m
 from overair.config.omadm import Omadm
 from overair.config.settings import Settings
+from overair.config.slots import Slots
 from overair.proxy import networks
 
 ENVIRONMENT_PREFIX = "OVERAIR_"
 FILE_NAME = "overair.toml"
-TABLES: Final[dict[str, type[msgspec.Struct]]] = {"limits": Limits, "omadm": Omadm}
+TABLES: Final[dict[str, type[msgspec.Struct]]] = {
+    "limits": Limits,
+    "lwm2m": Lwm2m,
+    "slots": Slots,
+    "omadm": Omadm,
+}
 # By the end of a name: what lies beyond ends outside the calendar, or never.
 _MOST = {"_s": 10**9, "_days": 36_500, "_months": 1200, "_rate": 10**6}
 
@@ -150,9 +157,33 @@ def _check(settings: Settings) -> None:
             networks(getattr(settings, name))
         except ValueError as error:
             raise ConfigError(f"settings: {name}: {error}") from error
+    _check_lwm2m(settings.lwm2m)
+    _check_slots(settings.slots)
     wanted = {"make", "model", "imei", "mdn", "version"}
     for alias, target in settings.attribute_names.items():
         if target not in wanted:
             raise ConfigError(
                 f"settings: attribute_names.{alias}: {target!r} is none of {sorted(wanted)}"
             )
+
+
+def _check_slots(rules: Slots) -> None:
+    if 1440 % rules.minutes:
+        raise ConfigError("settings: slots.minutes: has to divide a day (1440)")
+    if rules.fair_dbm >= rules.good_dbm:
+        raise ConfigError("settings: slots.fair_dbm: has to be below slots.good_dbm")
+
+
+def _check_lwm2m(rules: Lwm2m) -> None:
+    for name in ("coap", "coaps", "public_coap", "public_coaps"):
+        address: str = getattr(rules, name)
+        host, _, port = address.rpartition(":")
+        if address and (not host.strip("[]") or int(port) > 65535):
+            raise ConfigError(f"settings: lwm2m.{name}: {address!r} is not address:port")
+    sizes = {"block_bytes": rules.block_bytes} | {
+        f"models.{name}.block_bytes": model.block_bytes or rules.block_bytes
+        for name, model in rules.models.items()
+    }
+    for name, size in sizes.items():
+        if size < 16 or size & (size - 1):
+            raise ConfigError(f"settings: lwm2m.{name}: is one of 16, 32, 64, … 1024")

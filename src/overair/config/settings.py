@@ -12,7 +12,9 @@ from msgspec import Meta
 
 from overair.config.kinds import NotNegative, Positive
 from overair.config.limits import Limits
+from overair.config.lwm2m import Lwm2m
 from overair.config.omadm import Omadm
+from overair.config.slots import Slots
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -222,6 +224,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 1.0
     limits: Annotated[Limits, Meta(description="See the table of limits.")] = Limits()
     omadm: Annotated[Omadm, Meta(description="See the table of OMA-DM.")] = Omadm()
+    lwm2m: Annotated[Lwm2m, Meta(description="See the table of LwM2M.")] = Lwm2m()
+    slots: Annotated[Slots, Meta(description="See the table of slots.")] = Slots()
 
     @property
     def database_url(self) -> str:

@@ -1,0 +1,132 @@
+"""How devices over LwM2M are served (the table ``[lwm2m]``; ``lwm2m.md``)."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from overair.config.kinds import NotNegative, Positive
+
+# Host and port, or nothing at all.
+_ADDRESS = r"^(|.+:[0-9]{1,5})$"
+
+
+class Lwm2mModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one make and model of device needs."""
+
+    delivery: Annotated[
+        str,
+        Meta(
+            pattern="^(|push|pull)$",
+            description="`push` the image, or let the device `pull` it. Empty: as the device says.",
+        ),
+    ] = ""
+    block_bytes: Annotated[
+        int, Meta(ge=0, le=1024, description="As `block_bytes`, for this model. 0: as for all.")
+    ] = 0
+    ack_timeout_s: Annotated[
+        float, Meta(ge=0, le=300, description="As `ack_timeout_s`, for this model. 0: as for all.")
+    ] = 0.0
+    awake_s: Annotated[
+        NotNegative, Meta(description="As `awake_s`, for this model. 0: as for all.")
+    ] = 0
+
+
+class Lwm2m(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every setting of LwM2M."""
+
+    coap: Annotated[
+        str,
+        Meta(
+            pattern=_ADDRESS,
+            description="Address and UDP port for CoAP in the clear, such as `0.0.0.0:5683`. Empty: closed. Devices register there only with `no_sec`; images are fetched there only with `plain_download`.",
+        ),
+    ] = ""
+    coaps: Annotated[
+        str,
+        Meta(
+            pattern=_ADDRESS,
+            description="Address and UDP port for CoAP over DTLS, such as `0.0.0.0:5684`. Empty: closed.",
+        ),
+    ] = ""
+    no_sec: Annotated[
+        bool,
+        Meta(
+            description="Devices may register without DTLS. Anybody can be any device then: for tests and laboratories."
+        ),
+    ] = False
+    plain_download: Annotated[
+        bool, Meta(description="Devices may be told to fetch images over `coap` or `http`.")
+    ] = False
+    public_coap: Annotated[
+        str,
+        Meta(
+            pattern=_ADDRESS,
+            description="Host and port at which devices reach `coap`, for the addresses of images. Empty: no downloads over `coap`.",
+        ),
+    ] = ""
+    public_coaps: Annotated[
+        str,
+        Meta(
+            pattern=_ADDRESS,
+            description="The same for `coaps`. Empty: no downloads over `coaps`.",
+        ),
+    ] = ""
+    max_registrations: Annotated[
+        Positive, Meta(description="Registrations at once; more are told to come again.")
+    ] = 1_000_000
+    max_transfers: Annotated[
+        Positive, Meta(description="Images pushed at the same time by one process.")
+    ] = 500
+    max_sessions: Annotated[
+        Positive, Meta(description="DTLS sessions at once; the one that was silent longest goes.")
+    ] = 20_000
+    max_handshakes: Annotated[Positive, Meta(description="DTLS handshakes under way at once.")] = (
+        1000
+    )
+    ack_timeout_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=300,
+            description="Seconds until an unanswered CoAP message is repeated for the first time.",
+        ),
+    ] = 2.0
+    ack_random_factor: Annotated[
+        float, Meta(ge=1, le=10, description="How much longer that is at most, by chance.")
+    ] = 1.5
+    max_retransmit: Annotated[
+        int, Meta(ge=0, le=10, description="How often a CoAP message is repeated.")
+    ] = 4
+    grace_s: Annotated[
+        NotNegative,
+        Meta(description="Seconds from the end of a lifetime to the end of the registration."),
+    ] = 247
+    awake_s: Annotated[
+        Positive,
+        Meta(description="Seconds from its last message in which a queue-mode device listens."),
+    ] = 93
+    block_bytes: Annotated[
+        int, Meta(ge=16, le=1024, description="Bytes to a block of an image, a power of two.")
+    ] = 1024
+    require_version: Annotated[
+        bool,
+        Meta(
+            description="A device that reports success and shows another version than it was to have has failed."
+        ),
+    ] = False
+    cell_max_age_s: Annotated[
+        Positive, Meta(description="Seconds after which a device is asked for its cell again.")
+    ] = 21_600
+    observe_cell: Annotated[
+        bool, Meta(description="Let devices tell when they change the cell (observe 4/0/8).")
+    ] = True
+    image_cache_bytes: Annotated[
+        Positive, Meta(description="Memory for pieces of images that are on their way to devices.")
+    ] = 64 * 1024 * 1024
+    models: Annotated[
+        dict[str, Lwm2mModel],
+        Meta(
+            description='What single models need, by make and model: `[lwm2m.models."Acme M1"]` with `delivery`, `block_bytes`, `ack_timeout_s` and `awake_s`.'
+        ),
+    ] = msgspec.field(default_factory=dict)

@@ -1,0 +1,322 @@
+"""DTLS 1.2 with pre-shared keys, for one UDP socket (RFC 6347, 4279; ``lwm2m.md`` 12).
+
+    wanted = server.wanted_identity(datagram)      whose key it takes to read this; look it up, ``offer`` it
+    [(peer, plaintext)] = server.receive(datagram, address, now)
+    server.send(peer, plaintext)
+
+Whoever has not shown that an address is its own leaves nothing here: one listener answers every first
+hello with a cookie, which is a MAC over the address and the client's random. Behind that a handshake has
+a connection of OpenSSL, of which there is a bounded number; a session has one too, and of sessions the
+one that was silent for longest goes.
+
+- A handshake at the address of a session runs beside it; the session lives until the new one is there.
+  Otherwise anybody could end it with one forged datagram.
+- Alerts in the clear are not for sessions.
+- A key that nobody has is a random one, so whoever gives an unknown identity sees what one with a wrong
+  key sees, as late.
+- Our flights are sent again when the peer's are.
+- Records that do not verify, or were there before, are dropped by OpenSSL without a word.
+
+Not in here: whose identity may be which device (``accounts.py``), sockets, CoAP.
+"""
+
+import hmac
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from OpenSSL import SSL
+
+from overair.core.ids import DeviceId
+from overair.devices.lwm2m import records
+from overair.devices.lwm2m.psk import MTU, PskContext, pending, step
+from overair.devices.lwm2m.udp import Address
+from overair.ids import new_bytes
+
+HANDSHAKE_S: Final = 60.0
+COOKIE_S: Final = 30.0  # a cookie is good for this long, and as long again
+_RECORD_BYTES: Final = 2048
+_MOST_OFFERED: Final = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """Whose key it is, and the key."""
+
+    device_id: DeviceId
+    identity: bytes
+    key: bytes
+
+
+class Session:
+    """A peer: one handshake that was finished, or is under way."""
+
+    __slots__ = (
+        "address",
+        "begun_at",
+        "connection",
+        "credential",
+        "flight",
+        "heard_at",
+        "random",
+        "sure",
+    )
+
+    def __init__(
+        self, connection: SSL.Connection, address: Address, random: bytes, now: float
+    ) -> None:
+        # None: it is over.
+        self.connection: SSL.Connection | None = connection
+        self.address = address
+        self.random = random
+        self.begun_at = now
+        self.heard_at = now
+        # Who it says it is; believed once the handshake is done.
+        self.credential: Credential | None = None
+        # The handshake is done.
+        self.sure = False
+        # Our latest datagrams in it, to be sent again.
+        self.flight: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DtlsLimits:
+    """How many of each there may be."""
+
+    sessions: int = 20_000
+    handshakes: int = 1000
+
+
+class DtlsServer:
+    """Every session of one socket."""
+
+    def __init__(
+        self,
+        transmit: Callable[[bytes, Address], None],
+        on_end: Callable[[Session], None],
+        limits: DtlsLimits,
+    ) -> None:
+        """``on_end`` is told of every session that was finished, when it is over."""
+        self._transmit = transmit
+        self._on_end = on_end
+        self._limits = limits
+        self._sessions: OrderedDict[Address, Session] = OrderedDict()
+        self._handshakes: OrderedDict[Address, Session] = OrderedDict()
+        self._offered: OrderedDict[bytes, Credential] = OrderedDict()
+        self._cookie_key = new_bytes(32)
+        self._told = b""
+        self._now = 0.0
+        self._context = PskContext(self._key, lambda: self._cookie(0), self._is_cookie)
+        self._listener = self._context.connection()
+        # Sessions by OpenSSL's connection, while it asks for a key.
+        self._asking: Session | None = None
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    @property
+    def handshakes(self) -> int:
+        """How many are under way."""
+        return len(self._handshakes)
+
+    # Keys
+
+    def wanted_identity(self, datagram: bytes) -> bytes | None:
+        """Whose key ``receive`` is going to need for this."""
+        if len(datagram) < 26 or datagram[0] != records.HANDSHAKE:
+            return None
+        return records.psk_identity(datagram)
+
+    def offer(self, credential: Credential) -> None:
+        """Have this key at hand for the next ``receive``."""
+        self._offered[credential.identity] = credential
+        if len(self._offered) > _MOST_OFFERED:
+            self._offered.popitem(last=False)
+
+    def _key(self, connection: SSL.Connection, identity: bytes) -> bytes:
+        credential = self._offered.pop(identity, None)
+        session = self._asking
+        if session is None or session.connection is not connection or credential is None:
+            return new_bytes(16)
+        session.credential = credential
+        return credential.key
+
+    # Cookies
+
+    def _cookie(self, ago: int) -> bytes:
+        period = int(self._now // COOKIE_S) - ago
+        return hmac.digest(self._cookie_key, b"%d " % period + self._told, "sha256")
+
+    def _is_cookie(self, given: bytes) -> bool:
+        return any(hmac.compare_digest(given, self._cookie(ago)) for ago in (0, 1))
+
+    # What comes
+
+    def receive(self, datagram: bytes, address: Address, now: float) -> list[tuple[Session, bytes]]:
+        """Take a datagram, whatever it is; what a peer said in it."""
+        if records.is_client_hello(datagram):
+            self._hello(datagram, address, now)
+            return []
+        session = self._meant(datagram, address)
+        if session is None:
+            return []
+        return self._feed(session, datagram, now)
+
+    def _meant(self, datagram: bytes, address: Address) -> Session | None:
+        """The session or the handshake that a datagram is for."""
+        if len(datagram) < 13 or datagram[1] != 254:
+            return None
+        kind, epoch = datagram[0], datagram[3] << 8 | datagram[4]
+        session = self._sessions.get(address)
+        handshake = self._handshakes.get(address)
+        if session is None or handshake is None:
+            found = handshake or session
+            if found is session and kind == records.ALERT and epoch == 0:
+                return None
+            return found
+        # With both, what is in the clear and what ends a handshake is for the new one.
+        return handshake if epoch == 0 or kind == records.HANDSHAKE else session
+
+    def _hello(self, datagram: bytes, address: Address, now: float) -> None:
+        random = records.client_random(datagram)
+        if random is None:
+            return
+        under_way = self._handshakes.get(address)
+        if under_way is not None and under_way.random == random and under_way.flight:
+            for each in under_way.flight:
+                self._transmit(each, address)
+            return
+        self._now = now
+        self._told = random + repr(address).encode()
+        listener = self._listener
+        listener.bio_write(datagram)
+        try:
+            listener.DTLSv1_listen()
+        except SSL.WantReadError:
+            for each in records.datagrams(pending(listener), MTU):
+                self._transmit(each, address)
+            return
+        except SSL.Error:
+            self._listener = self._context.connection()
+            return
+        # The cookie is right, and the listener has become the connection of this peer.
+        self._listener = self._context.connection()
+        session = Session(listener, address, random, now)
+        self._drop_handshake(address)
+        if len(self._handshakes) >= self._limits.handshakes:
+            self._drop_handshake(next(iter(self._handshakes)))
+        self._handshakes[address] = session
+        self._shake(session, now)
+
+    def _drop_handshake(self, address: Address) -> None:
+        former = self._handshakes.pop(address, None)
+        if former is not None:
+            former.connection = None
+
+    def _feed(self, session: Session, datagram: bytes, now: float) -> list[tuple[Session, bytes]]:
+        connection = session.connection
+        assert connection is not None
+        connection.bio_write(datagram)
+        if not session.sure and not self._shake(session, now):
+            return []
+        heard: list[tuple[Session, bytes]] = []
+        try:
+            while True:
+                heard.append((session, connection.recv(_RECORD_BYTES)))
+        except SSL.WantReadError:
+            pass
+        except SSL.ZeroReturnError:
+            self._end(session)
+        except SSL.Error:
+            self._end(session)
+        if session.connection is not None:
+            # A last flight that was asked for again.
+            self._flush(session)
+            if heard:
+                session.heard_at = now
+                self._sessions.move_to_end(session.address)
+        return heard
+
+    def _shake(self, session: Session, now: float) -> bool:
+        """Carry a handshake on; whether it is done."""
+        connection = session.connection
+        assert connection is not None
+        self._asking = session
+        try:
+            done = step(connection)
+        except SSL.Error:
+            self._flush(session)
+            self._drop_handshake(session.address)
+            return False
+        finally:
+            self._asking = None
+        self._flush(session)
+        if not done:
+            return False
+        del self._handshakes[session.address]
+        if session.credential is None:
+            session.connection = None
+            return False
+        former = self._sessions.pop(session.address, None)
+        if former is not None:
+            self._end(former)
+        if len(self._sessions) >= self._limits.sessions:
+            self.close(next(iter(self._sessions.values())))
+        session.sure = True
+        session.flight = ()
+        self._sessions[session.address] = session
+        return True
+
+    def _flush(self, session: Session) -> None:
+        assert session.connection is not None
+        flight = tuple(records.datagrams(pending(session.connection), MTU))
+        for each in flight:
+            self._transmit(each, session.address)
+        if flight and not session.sure:
+            session.flight = flight
+
+    # What leaves
+
+    def send(self, session: Session, plaintext: bytes) -> None:
+        """Send to a peer; nothing happens if its session is over."""
+        connection = session.connection
+        if connection is None:
+            return
+        try:
+            connection.send(plaintext)
+        except SSL.Error:
+            self._end(session)
+            return
+        self._transmit(pending(connection), session.address)
+
+    def close(self, session: Session) -> None:
+        """End a session, and tell its peer."""
+        if session.connection is None:
+            return
+        try:
+            session.connection.shutdown()
+            self._flush(session)
+        except SSL.Error:
+            pass  # it is over either way
+        self._end(session)
+
+    def _end(self, session: Session) -> None:
+        if session.connection is None:
+            return
+        session.connection = None
+        if self._sessions.get(session.address) is session:
+            del self._sessions[session.address]
+        self._on_end(session)
+
+    def tick(self, now: float) -> None:
+        """Let go of handshakes that nobody goes on with."""
+        while self._handshakes:
+            address, oldest = next(iter(self._handshakes.items()))
+            if now - oldest.begun_at < HANDSHAKE_S:
+                break
+            self._drop_handshake(address)
+
+    def sessions(self) -> list[Session]:
+        """Those that are finished, the one that was silent for longest first."""
+        return list(self._sessions.values())
