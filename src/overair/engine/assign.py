@@ -14,7 +14,8 @@ from typing import NamedTuple
 from overair.config import Settings
 from overair.core.attempt import IGNORE, REFUSE, AttemptEvent, AttemptState, after
 from overair.core.ids import AttemptId, DeviceId
-from overair.core.plan import Decision, Link, Place, decide, link, phase
+from overair.core.plan import Decision, Link, Place, Rules, decide, link, phase
+from overair.core.protocols import HTTP, is_served
 from overair.core.upgrade import Reason as UpgradeReason
 from overair.core.upgrade import UpgradeEvent, UpgradeState
 from overair.core.upgrade import after as upgrade_after
@@ -22,10 +23,7 @@ from overair.engine.upgrades import note_moves
 from overair.store import attempts, campaigns, polls, upgrades
 from overair.store.database import Tx
 from overair.store.polls import Deployment, Device, OpenUpgrade
-from overair.store.upgrades import Move
-
-PULLED = "HTTP"  # the protocol whose devices ask by themselves
-PUSHED = "OMADM"  # and the one whose devices are told to come (``engine/push.py``)
+from overair.store.upgrades import Move, Upgrade
 
 
 class Look(NamedTuple):
@@ -35,12 +33,22 @@ class Look(NamedTuple):
     deployment: Deployment | None = None  # with a link
     phased: bool = False
     install: bool = True
-    may_offer: bool = False  # run ``offer``, which shows it so
+    may_offer: bool = False  # run ``offer``
     waits_until: datetime | None = None  # nothing now, but something may be offered then
 
 
+def serves(protocol: str, settings: Settings) -> bool:
+    """Whether this installation has a server for devices of that protocol."""
+    return is_served(protocol, lwm2m=bool(settings.lwm2m.coap or settings.lwm2m.coaps))
+
+
 def place_of(
-    device: Device, upgrade: OpenUpgrade, settings: Settings, *, two_phase: bool, busy: bool
+    device: Device,
+    upgrade: OpenUpgrade | Upgrade,
+    settings: Settings,
+    *,
+    two_phase: bool,
+    busy: bool,
 ) -> Place:
     """What ``core.plan`` has to know of the device."""
     zone = device.zone if settings.windows_in_device_time else None
@@ -49,7 +57,7 @@ def place_of(
         not_before=upgrade.not_before,
         two_phase=two_phase,
         busy=busy,
-        served=device.protocol in (PULLED, PUSHED),
+        served=serves(device.protocol, settings),
         zone=zone or UTC,
     )
 
@@ -58,7 +66,7 @@ def look(
     tx: Tx, device: Device, settings: Settings, now: datetime, *, two_phase: bool = False
 ) -> Look:
     """What the device is to be shown. ``two_phase``: unless the device's record says otherwise."""
-    if device.protocol != PULLED:
+    if device.protocol != HTTP:
         return Look()  # it is told to come (``engine/push.py``)
     phases = two_phase if device.two_phase is None else device.two_phase
     if device.open_attempt_id is not None:
@@ -70,27 +78,13 @@ def look(
     upgrade = polls.open_upgrade(tx, device.open_upgrade_id)
     if upgrade is None:
         return Look()
-    decision = _decide(device, upgrade, settings, now, two_phase=phases, busy=False)
-    if not decision.offer:
-        return Look(waits_until=decision.until)
-    return Look(may_offer=True, phased=decision.phased, install=decision.install)
+    place = place_of(device, upgrade, settings, two_phase=phases, busy=False)
+    decision = _decide(upgrade.rules, place, settings, now)
+    return Look(may_offer=decision.offer, waits_until=None if decision.offer else decision.until)
 
 
-def _decide(
-    device: Device,
-    upgrade: OpenUpgrade,
-    settings: Settings,
-    now: datetime,
-    *,
-    two_phase: bool,
-    busy: bool,
-) -> Decision:
-    return decide(
-        upgrade.rules,
-        place_of(device, upgrade, settings, two_phase=two_phase, busy=busy),
-        now,
-        install_window_alone=settings.install_window_alone,
-    )
+def _decide(rules: Rules, place: Place, settings: Settings, now: datetime) -> Decision:
+    return decide(rules, place, now, install_window_alone=settings.install_window_alone)
 
 
 def _look_at(
@@ -115,9 +109,7 @@ def _look_at(
     place = Place(state=UpgradeState.PENDING, two_phase=two_phase, zone=zone)
     if found.state is AttemptState.OFFERED:
         # The device has not taken it up yet, so the windows still hold.
-        decision = decide(
-            found.rules, place, now, install_window_alone=settings.install_window_alone
-        )
+        decision = _decide(found.rules, place, settings, now)
         if not decision.offer:
             return Look(waits_until=decision.until)
     phased, install = phase(found.rules, place, now)
@@ -129,11 +121,21 @@ def offer(
 ) -> Look:
     """Make the attempt that ``look`` said may be made, if it still may; what to show then."""
     device = polls.get_device(tx, device_id, lock=True)
-    seen = look(tx, device, settings, now, two_phase=two_phase)
-    if not seen.may_offer or device.open_upgrade_id is None:
-        return seen
-    upgrade = upgrades.by_id(tx, device.open_upgrade_id, lock=True)
+    if (
+        device.protocol != HTTP
+        or device.open_attempt_id is not None
+        or device.open_upgrade_id is None
+    ):
+        return look(tx, device, settings, now, two_phase=two_phase)
+    upgrade = upgrades.find(tx, device.open_upgrade_id, lock=True)
+    if upgrade is None:
+        return Look()
     campaign = campaigns.by_id(tx, upgrade.campaign_id)
+    phases = two_phase if device.two_phase is None else device.two_phase
+    place = place_of(device, upgrade, settings, two_phase=phases, busy=False)
+    decision = _decide(campaign.rules, place, settings, now)
+    if not decision.offer:
+        return Look(waits_until=decision.until)
     artifact = tx.kept(polls.artifact_of, campaign.package_id)
     state = upgrade_after(upgrade.state, UpgradeEvent.OFFER)
     if artifact is None or state == IGNORE:
@@ -156,7 +158,9 @@ def offer(
         move = Move(upgrade=upgrade, state=state, reason=reason, device_id=device.id)
         note_moves(tx, campaign, [move], settings.limits, now)
     made = polls.offered(tx, campaign, device.id, upgrade.id, attempt_id, *artifact)
-    return Look(link=Link.DEPLOYMENT, deployment=made, phased=seen.phased, install=seen.install)
+    return Look(
+        link=Link.DEPLOYMENT, deployment=made, phased=decision.phased, install=decision.install
+    )
 
 
 def retrieve(tx: Tx, device_id: DeviceId, attempt_id: AttemptId, now: datetime) -> bool:

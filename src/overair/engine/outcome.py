@@ -21,7 +21,7 @@ from overair.engine import devicelog
 from overair.engine.setbacks import hasten_end, set_back
 from overair.engine.upgrades import Happening, apply_events
 from overair.store import attempts, campaigns, inventory, polls, upgrades
-from overair.store.attempts import Attempt, Message
+from overair.store.attempts import Attempt, Message, Progress
 from overair.store.campaigns import Campaign
 from overair.store.database import Tx
 from overair.store.upgrades import Upgrade
@@ -46,6 +46,7 @@ class DeviceEvent(NamedTuple):
     message: Message | None = None
     reason: Reason | None = None  # of a failure, where the protocol tells more than we saw
     to_cancel: bool = False  # said of the cancellation: void unless there is one
+    progress: Progress | None = None  # of the download, as it is after this
     logged: bool = False  # verbose logging is on for the device
 
 
@@ -128,6 +129,7 @@ def _move(
         due_at=_due(attempt, state, campaign, settings),
         cancel_refused=event.event is AttemptEvent.CANCEL_REFUSE,
         messages=messages,
+        progress=event.progress,
     )
     upgrade = upgrades.by_id(tx, attempt.upgrade_id, lock=True)
     if state is AttemptState.FINISHED:
@@ -227,12 +229,14 @@ def note_bytes(
         covered = coverage.add(covered, start, end)
         if coverage.covers(covered, size_bytes):
             covered, downloads = coverage.EMPTY, downloads + 1
-    attempts.set_coverage(tx, attempt.id, coverage.encode(covered), downloads)
     if downloads == attempt.downloads:
         event = AttemptEvent.PROGRESS
     elif guarded and downloads >= settings.limits.downloads_per_attempt:
         event = AttemptEvent.GIVE_UP
     else:
         event = AttemptEvent.DOWNLOAD
-    happened = DeviceEvent(device_id=device_id, attempt_id=attempt_id, event=event)
+    noted = Progress(coverage.encode(covered), downloads)
+    if after(attempt.state, event) in (IGNORE, REFUSE):
+        attempts.set_progress(tx, attempt.id, noted)
+    happened = DeviceEvent(device_id=device_id, attempt_id=attempt_id, event=event, progress=noted)
     _take(tx, attempt, happened, settings, now)

@@ -36,6 +36,13 @@ class Attempt(NamedTuple):
     reason: str  # why it failed
 
 
+class Progress(NamedTuple):
+    """What was sent of the download under way (``core/coverage.py``), and how many are complete."""
+
+    coverage: str
+    downloads: int
+
+
 _COLUMNS = """t.id, t.upgrade_id, t.campaign_id, t.device_id, t.package_id, t.artifact_sha256,
  t.file_name, t.number, t.state, t.offered_at, t.retrieved_at, t.running_at, t.downloaded_at,
  t.closed_at, t.cancel_refused_at, t.coverage, t.downloads, t.feedback_count, t.due_at, t.reason"""
@@ -135,6 +142,7 @@ def move(
     due_at: datetime | None = None,
     cancel_refused: bool = False,
     messages: int = 0,
+    progress: Progress | None = None,
 ) -> None:
     """Move an attempt on; it must still be where the caller saw it. ``due_at`` replaces its own.
 
@@ -143,15 +151,17 @@ def move(
     column = _TIMES.get(state)
     stamp = f", {column} = coalesce({column}, ?)" if column else ""
     refused = ", cancel_refused_at = ?" if cancel_refused else ""
+    sent = ", coverage = ?, downloads = ?" if progress else ""
     changed = tx.execute(
         "update attempt set state = ?, due_at = ?, feedback_count = feedback_count + ?"
-        f"{stamp}{refused} where id = ? and state = ?",
+        f"{stamp}{refused}{sent} where id = ? and state = ?",
         (
             state.value,
             opt_ms(due_at),
             messages,
             *([to_ms(now)] if column else []),
             *([to_ms(now)] if cancel_refused else []),
+            *(progress or ()),
             attempt.id,
             attempt.state.value,
         ),
@@ -193,11 +203,10 @@ def set_reason(tx: Tx, attempt_id: AttemptId, reason: str) -> None:
     tx.execute("update attempt set reason = ? where id = ?", (reason, attempt_id))
 
 
-def set_coverage(tx: Tx, attempt_id: AttemptId, coverage: str, downloads: int) -> None:
-    """What was sent of the download under way, and how many are complete."""
+def set_progress(tx: Tx, attempt_id: AttemptId, progress: Progress) -> None:
+    """What was sent to it."""
     tx.execute(
-        "update attempt set coverage = ?, downloads = ? where id = ?",
-        (coverage, downloads, attempt_id),
+        "update attempt set coverage = ?, downloads = ? where id = ?", (*progress, attempt_id)
     )
 
 
