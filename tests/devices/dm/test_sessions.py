@@ -1,9 +1,11 @@
 """Sessions over several messages: repeats, other processes, restarts, and their ends (oma-dm 5)."""
 
 import asyncio
+import json
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
@@ -13,7 +15,20 @@ from overair.housekeeping import Housekeeping
 from overair.protocols.syncml.codec import Form, decode, encode
 from overair.protocols.syncml.message import Alert, Message, Status
 from overair.store import dm_sessions
-from tests.devices.dm.modem import EXEC, ROOT, URL, VERSION, WBXML, XML, Modem, codes, is_end
+from overair.store.database import Tx
+from tests.devices.dm.modem import (
+    CLIENT_SECRET,
+    EXEC,
+    ROOT,
+    SERVER_SECRET,
+    URL,
+    VERSION,
+    WBXML,
+    XML,
+    Modem,
+    codes,
+    is_end,
+)
 from tests.devices.dm.yard import Yard, open_yard
 from tests.serving import serving
 
@@ -164,6 +179,50 @@ async def test_a_restart_in_the_middle(tmp_path: Path, database_url: str) -> Non
     finally:
         await again.close()
     assert modem.wanted == EXEC
+
+
+async def test_accounts_of_an_earlier_version(tmp_path: Path, database_url: str) -> None:
+    """What was kept in clear is sealed when the server starts, and the device gets in as before."""
+    document = {"clientName": "dev1", "clientSecret": CLIENT_SECRET, "serverSecret": SERVER_SECRET}
+    async with open_yard(tmp_path / "data", database_url) as yard:
+        modem = await yard.modem(1)
+        device_id = await yard.device_id(1)
+
+        def before(tx: Tx) -> None:
+            tx.execute("delete from dm_account")
+            tx.execute(
+                "insert into device_protocol (device_id, protocol, document) values (?, ?, ?)",
+                (device_id, "OMADM", json.dumps(document)),
+            )
+
+        await yard.field.run(before)
+    again = Server(yard.field.settings, clock=yard.field.clock)
+    await again.start()
+    try:
+        assert await again.db.read(lambda tx: tx.all("select * from device_protocol")) == []
+        async with serving(again) as base_url:
+            modem.base_url = base_url
+            assert codes(await modem.begin())[0] == 212
+    finally:
+        await again.close()
+
+
+async def test_another_installation_key(tmp_path: Path, database_url: str) -> None:
+    """With another key no device gets in, and the log says why and what to do."""
+    async with open_yard(tmp_path / "data", database_url) as yard:
+        modem = await yard.modem(1)
+    changed = msgspec.structs.replace(yard.field.settings, secret_key="another" * 6)
+    again = Server(changed, clock=yard.field.clock)
+    await again.start()
+    try:
+        async with serving(again) as base_url:
+            modem.base_url = base_url
+            with capture_logs() as lines:
+                assert codes(await modem.begin())[0] == 401
+        assert "sealed with another installation key" in str(lines)
+        assert CLIENT_SECRET not in str(lines)
+    finally:
+        await again.close()
 
 
 async def test_a_number_that_was_there(each_yard: Yard) -> None:
