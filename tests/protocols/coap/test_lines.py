@@ -185,7 +185,8 @@ def test_message_ids_are_not_used_up() -> None:
     seen = {message.mid for message in sent(side)}
     assert len(seen) == 32_768
     handle = side.request(DEVICE, _read(0), now)
-    side.notify(DEVICE, b"t", value, now, confirmable=True)
+    lost = side.notify(DEVICE, b"t", value, now, confirmable=True)
+    assert side.tick(now) == [TimedOut(peer=DEVICE, handle=lost)]
     assert side.drain() == []
     side.move(DEVICE, ELSEWHERE, now)
     due = side.next_due

@@ -62,7 +62,8 @@ class Network:
         self, seed: int, *, loss: float = 0.0, double: float = 0.0, late: float = 0.0
     ) -> None:
         self.now = T0
-        self.sides = {SERVER: endpoint(seed), DEVICE: endpoint(seed + 1)}
+        device = Endpoint(entropy=entropy(seed + 1), whole_bodies=False)
+        self.sides = {SERVER: endpoint(seed), DEVICE: device}
         self.events: dict[Peer, list[Event]] = {SERVER: [], DEVICE: []}
         self.on_event: Callable[[Peer, Event], None] = lambda _side, _event: None
         self.carried = 0

@@ -24,7 +24,7 @@ from dataclasses import replace
 
 from overair.protocols.coap.blocks import Bodies, Push
 from overair.protocols.coap.errors import MalformedError, RefusedError
-from overair.protocols.coap.events import Event, Exchange, Handle, Incoming, Peer
+from overair.protocols.coap.events import Event, Exchange, Handle, Incoming, Peer, TimedOut
 from overair.protocols.coap.line import Line, Reader
 from overair.protocols.coap.memory import Memory
 from overair.protocols.coap.message import (
@@ -67,8 +67,12 @@ class Endpoint:
         entropy: Callable[[int], bytes],
         limits: CoapLimits = LIMITS,
         timings: Timings = TIMINGS,
+        whole_bodies: bool = True,
     ) -> None:
         self._limits = limits
+        # Put requests in blocks together; else each block is a request (and a device that is pushed
+        # an image sees every one of them).
+        self._whole_bodies = whole_bodies
         self._outgoing: list[tuple[Peer, bytes]] = []
         self._sending = Sending(entropy, limits, timings, self._outgoing)
         self._memory = Memory(limits.remembered)
@@ -171,7 +175,7 @@ class Endpoint:
         due = now + self._limits.separate_after
         exchange = Exchange(peer, mid, message.token, confirmable, request, received, due)
         self._memory.keep(peer, mid, b"", now)
-        if request.block1 is not None:
+        if request.block1 is not None and self._whole_bodies:
             whole = self._bodies.add(peer, request, now)
             if isinstance(whole, Response):
                 self.respond(exchange, whole, now)
@@ -236,7 +240,7 @@ class Endpoint:
         """Answer a request of a peer, once."""
         assert not exchange.answered, "a request has one answer"
         asked = exchange.request
-        if asked.block1 is not None and response.block1 is None:
+        if asked.block1 is not None and response.block1 is None and response.ok:
             response = replace(response, block1=asked.block1)
         body = response_body(response)
         peer = exchange.peer
@@ -277,6 +281,9 @@ class Endpoint:
         mid = line.next_mid(now)
         handle = self._sending.new_handle()
         if mid is None:
+            # Notifications are best effort, and this is more than anybody takes in.
+            if confirmable:
+                self._sending.late.append(TimedOut(peer=peer, handle=handle))
             return handle
         head = start(_CON if confirmable else _NON, response.code, mid, token)
         datagram = head + response_body(response)

@@ -343,7 +343,10 @@ class Sending:
                 pending.push = further
                 self._transmit(line, pending, now)
                 return
-        elif pending.read is not None or response.block2 is not None:
+        elif pending.read is not None or (
+            # Whoever asks for one block gets that one.
+            response.block2 is not None and pending.request.block2 is None
+        ):
             found = (
                 begin_read(response, self._limits)
                 if pending.read is None
