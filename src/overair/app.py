@@ -44,7 +44,7 @@ from overair.devices.gate import Gate as DeviceGate
 from overair.devices.seen import SeenBuffer
 from overair.devices.sending import Sending
 from overair.engine.advance import Advance
-from overair.engine.dm_accounts import adopt
+from overair.engine.fleet_devices import adopt
 from overair.housekeeping import Housekeeping
 from overair.installation import installation_key
 from overair.log import set_up_logging

@@ -16,7 +16,7 @@ from overair.cli import CommandError
 from overair.cli.artifact_files import artifact_storage, write_out
 from overair.cli.importing import Imported, import_file
 from overair.cli.options import DEFAULT, Common, Installation, print_json, with_installation
-from overair.engine.dm_accounts import adopt
+from overair.engine.fleet_devices import adopt
 from overair.engine.fleet_export import export_devices, export_document
 from overair.fleetfile.decode import ENDINGS
 from overair.fleetfile.encode import write_devices, write_fleet

@@ -17,9 +17,8 @@ from overair.cli import CommandError
 from overair.cli.artifact_files import artifact_storage, digest, regular, take_in
 from overair.cli.options import Installation
 from overair.core.credentials import SALT_BYTES, hash_secret, verify_secret
-from overair.engine.dm_accounts import adopt
 from overair.engine.fleet import Prepared, Tally, account_ids, check_document, put_document
-from overair.engine.fleet_devices import GRAIN_BYTES, DeviceCheck, put_devices
+from overair.engine.fleet_devices import GRAIN_BYTES, DeviceCheck, adopt, put_devices
 from overair.fleetfile.decode import Placed, iter_devices, load_fleet
 from overair.fleetfile.problems import MAX_PROBLEMS, FleetFileError, Problem
 from overair.fleetfile.shapes import Fleet, Package, Stored

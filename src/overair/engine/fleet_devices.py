@@ -9,21 +9,20 @@ What a device does not name stays as it is. A new HTTP device without a token ge
 from the installation's key, so that ``overair device show`` can show it.
 """
 
-import json
 import zoneinfo
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 
-from msgspec import UNSET, UnsetType, to_builtins
+from msgspec import UNSET
 
 from overair.config import Settings
 from overair.core.checks import is_imei
 from overair.core.credentials import device_token, fingerprint
 from overair.core.ids import AccountId, DeviceId
 from overair.core.licenses import has_pool
-from overair.engine import dm_accounts
+from overair.engine import dm_accounts, lwm2m_accounts
 from overair.engine.fleet import Tally, given
 from overair.fleetfile import shapes
 from overair.fleetfile.decode import Placed
@@ -231,7 +230,7 @@ def put_devices(
     for account_id in sorted({device.account_id for device in fresh}):
         mine = [device.imei for device in fresh if device.account_id == account_id]
         device_ids |= ids.ids_of(tx, account_id, mine)
-    touched |= _put_documents(tx, batch, device_ids)
+    touched |= _put_lwm2m_accounts(tx, batch, device_ids, Seal(key))
     touched |= _put_dm_accounts(tx, batch, device_ids, Seal(key))
     touched |= _assign(tx, licensed, accounts, present, device_ids, now)
     for placed in batch:
@@ -290,28 +289,18 @@ def make_token(tx: Tx, imei: str, salt: str, key: bytes, now: datetime) -> None:
     store.update_devices(tx, [(known.id, renewed)], now)
 
 
-def _put_documents(tx: Tx, batch: Sequence[Placed], device_ids: Mapping[str, DeviceId]) -> set[str]:
-    """Keep what is said for other protocols; the IMEIs for which it is news."""
+def _put_lwm2m_accounts(
+    tx: Tx, batch: Sequence[Placed], device_ids: Mapping[str, DeviceId], seal: Seal
+) -> set[str]:
+    """Keep what is said for LwM2M; the IMEIs for which it is news."""
+    imeis = {device_ids[placed.device.device_id]: placed for placed in batch}
     blocks = [
-        (device_ids[placed.device.device_id], "LWM2M", placed.device.lwm2m, placed)
-        for placed in batch
-        if placed.device.lwm2m is not None and not isinstance(placed.device.lwm2m, UnsetType)
+        (device_id, placed.device.lwm2m)
+        for device_id, placed in imeis.items()
+        if isinstance(placed.device.lwm2m, shapes.Lwm2m)
     ]
-    if not blocks:
-        return set()
-    kept = store.documents(tx, sorted({device_id for device_id, *_ in blocks}))
-    rows: list[tuple[DeviceId, str, str]] = []
-    touched: set[str] = set()
-    for device_id, protocol, block, placed in blocks:
-        before = kept.get(device_id, {}).get(protocol)
-        document = (json.loads(before) if before else {}) | to_builtins(block)
-        document = {name: value for name, value in document.items() if value is not None}
-        text = json.dumps(document, ensure_ascii=False, sort_keys=True)
-        if text != (before or "{}"):
-            rows.append((device_id, protocol, text))
-            touched.add(placed.device.device_id)
-    store.put_documents(tx, rows)
-    return touched
+    news = lwm2m_accounts.put_blocks(tx, blocks, seal)
+    return {imeis[device_id].device.device_id for device_id in news}
 
 
 def _put_dm_accounts(
@@ -352,3 +341,8 @@ def _assign(
             raise FleetFileError(Problem(path=f"{group[0].path}.licensed", rule=rule))
         licenses.add(tx, account_id, [device_ids[p.device.device_id] for p in group], now)
     return {placed.device.device_id for group in wanting.values() for placed in group}
+
+
+def adopt(tx: Tx, seal: Seal) -> int:
+    """Seal secrets that earlier versions kept in clear, some of them; how many."""
+    return dm_accounts.adopt(tx, seal) + lwm2m_accounts.adopt(tx, seal)

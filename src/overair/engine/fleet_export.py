@@ -1,22 +1,21 @@
 """What ``overair export`` writes: everything that a fleet file can say, read in one snapshot.
 
 Only hashes of secrets are kept, so hashes are written; imported into an empty database they make the
-same installation again. Keys of other protocols are kept as they are, because those protocols need
-them: an export is to be guarded like the database.
+same installation again. Keys and secrets of other protocols are written in clear, because those protocols
+need them: an export is to be guarded like the devices themselves.
 
 Not exported: what happened (campaigns, attempts, logs), configuration files, and devices that a
 gateway made up a name for, which register themselves again.
 """
 
 from collections.abc import Callable, Iterator
-from typing import TypeVar
 
 import msgspec
 from msgspec import UNSET
 
 from overair.core.checks import is_imei
 from overair.core.ids import PackageId
-from overair.engine import dm_accounts
+from overair.engine import dm_accounts, lwm2m_accounts
 from overair.engine.fleet_devices import PULLING
 from overair.fleetfile import shapes
 from overair.sealing import Seal
@@ -27,7 +26,6 @@ from overair.store.fleet import Known
 from overair.store.packages import Package
 
 PAGE = 1000
-T = TypeVar("T")
 
 
 def export_document(tx: Tx, file_of: Callable[[Package], str] | None = None) -> shapes.Fleet:
@@ -138,19 +136,20 @@ def export_devices(tx: Tx, seal: Seal) -> Iterator[shapes.Device]:
     names = {account_id: account.name for account_id, account in store.accounts(tx).items()}
     after = ""
     while page := store.page(tx, after, PAGE):
-        documents = store.documents(tx, [known.id for known in page])
-        blocks = dm_accounts.blocks_of(tx, {known.id: known.device.imei for known in page}, seal)
+        imeis = {known.id: known.device.imei for known in page}
+        omadm = dm_accounts.blocks_of(tx, imeis, seal)
+        lwm2m = lwm2m_accounts.blocks_of(tx, sorted(imeis), seal)
         for known in page:
             if is_imei(known.device.imei):
                 name = names[known.device.account_id]
-                yield _device(name, known, documents.get(known.id, {}), blocks.get(known.id, UNSET))
+                yield _device(name, known, lwm2m.get(known.id, UNSET), omadm.get(known.id, UNSET))
         after = page[-1].device.imei
 
 
 def _device(
     account: str,
     known: Known,
-    documents: dict[str, str],
+    lwm2m: shapes.Lwm2m | msgspec.UnsetType,
     omadm: shapes.Omadm | msgspec.UnsetType,
 ) -> shapes.Device:
     device = known.device
@@ -167,7 +166,7 @@ def _device(
         licensed=known.licensed,
         time_zone=device.time_zone or UNSET,
         ddi=_ddi(device),
-        lwm2m=_block(documents.get("LWM2M"), shapes.Lwm2m),
+        lwm2m=lwm2m,
         omadm=omadm,
     )
 
@@ -183,9 +182,3 @@ def _ddi(device: store.Device) -> shapes.Ddi | msgspec.UnsetType:
         poll_interval=device.poll_interval_s or UNSET,
     )
     return UNSET if ddi == shapes.Ddi() else ddi
-
-
-def _block(document: str | None, shape: type[T]) -> T | msgspec.UnsetType:
-    if document is None or document == "{}":
-        return UNSET
-    return msgspec.json.decode(document, type=shape)

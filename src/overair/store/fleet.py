@@ -240,29 +240,6 @@ def update_devices(tx: Tx, changes: Iterable[tuple[DeviceId, Device]], now: date
     tx.many(_UPDATE, [(*astuple(device)[2:], ms, device_id) for device_id, device in changes])
 
 
-def documents(tx: Tx, device_ids: Sequence[DeviceId]) -> dict[DeviceId, dict[str, str]]:
-    """What is kept of the devices for other protocols: documents by protocol."""
-    found: dict[DeviceId, dict[str, str]] = {}
-    for start in range(0, len(device_ids), CHUNK):
-        chunk = device_ids[start : start + CHUNK]
-        for device_id, protocol, document in tx.all(
-            "select device_id, protocol, document from device_protocol"
-            f" where device_id in ({marks(len(chunk))})",
-            chunk,
-        ):
-            found.setdefault(DeviceId(device_id), {})[protocol] = document
-    return found
-
-
-def put_documents(tx: Tx, rows: Iterable[tuple[DeviceId, str, str]]) -> None:
-    """Keep (device, protocol, document)."""
-    tx.many(
-        "insert into device_protocol (device_id, protocol, document) values (?, ?, ?)"
-        " on conflict (device_id, protocol) do update set document = excluded.document",
-        rows,
-    )
-
-
 class Repeats:
     """Finds what is named twice among millions of names, with flat memory.
 
