@@ -26,7 +26,7 @@ from overair.sim.omadm.roster import (
 from overair.sim.omadm.tally import FleetSnapshot
 from overair.sim.roster import RosterError
 
-_DOCUMENTS = (".yaml", ".yml")
+_DOCUMENTS = (".json", ".yaml", ".yml")
 
 
 @Parameter(name="*")

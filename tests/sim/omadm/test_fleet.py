@@ -179,6 +179,26 @@ async def test_a_plug_that_is_pulled_ends_what_the_device_asks_for() -> None:
     assert len(fleet.truth(imei).on) == 2
 
 
+async def test_what_comes_before_its_start_does_not_keep_a_device_from_it() -> None:
+    """A device that is notified before it has ever been on is lost on, and starts all the same."""
+    devices = roster(5)
+    async with (
+        Peer(devices, FILE) as peer,
+        Fleet(options(peer, devices, start_over_s=60.0), FastClock(20.0, NOON)) as fleet,
+    ):
+        peer.push_all()
+
+        async def heard() -> bool:
+            return fleet.snapshot().pushes >= 5
+
+        async def started() -> bool:
+            return fleet.snapshot().attaches >= 5
+
+        await until(heard, "the notifications")
+        assert fleet.snapshot().pushes_lost > 0
+        await until(started, "the devices")
+
+
 async def test_an_operator_token_that_is_wrong_is_told() -> None:
     """Events that are refused are not sent again, and stand among the errors."""
     devices = roster(2)

@@ -255,6 +255,9 @@ class Fleet:
         return await self._carrier.perform(step)
 
     def _arm(self, device: Device) -> None:
+        if device.sim.imei not in self._started:
+            # It waits for its start, whatever is sent to it before.
+            return
         if self._agenda.put(device.sim.imei, device.wake_at):
             self._earlier.set()
 
