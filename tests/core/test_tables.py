@@ -181,7 +181,7 @@ def test_upgrade_follows_its_lifecycle() -> None:
         (state, event)
         for state in (UpgradeState.PENDING, UpgradeState.QUEUED)
         for event in (UpgradeEvent.OFFER, UpgradeEvent.PROGRESS)
-    }
+    } | {(UpgradeState.ACCEPTED, UpgradeEvent.PROGRESS)}
 
 
 def test_only_success_is_never_too_late() -> None:

@@ -15,6 +15,7 @@ from overair.core.errors import Refusal, RequestError
 from overair.core.ids import AccountId
 from overair.core.listener import ListenerRules
 from overair.core.upgrade import Reason, UpgradeState
+from overair.core.words.v2 import CAMPAIGN_V2
 from overair.engine import listeners
 from overair.engine.notify import (
     CATALOGUE,
@@ -204,7 +205,7 @@ async def test_the_deliverer_is_woken_when_there_is_something(
     assert hints == ["callbacks"]
 
 
-@pytest.mark.parametrize("status", CampaignStatus)
+@pytest.mark.parametrize("status", sorted(CAMPAIGN_V2))
 async def test_every_status_has_its_message(
     sqlite_database: Database, status: CampaignStatus
 ) -> None:

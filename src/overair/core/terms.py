@@ -24,6 +24,7 @@ class Terms:
         bool  # ends early only when every device succeeded; else when all are at their end
     )
     queues: bool  # a device over OMA-DM that it could not update is tried on after its end
+    slots: bool  # each device has its turn in a slot of its cell
     announces_queued: bool  # its listener is told of the checks even if it starts at once
 
     @property
@@ -40,6 +41,7 @@ TERMS: Final = {
         stoppable=False,
         needs_success=False,
         queues=True,
+        slots=False,
         announces_queued=True,
     ),
     2: Terms(
@@ -49,6 +51,17 @@ TERMS: Final = {
         stoppable=True,
         needs_success=True,
         queues=False,
+        slots=False,
         announces_queued=False,
+    ),
+    3: Terms(
+        days=30,
+        on_demand_days=None,
+        pilot=True,
+        stoppable=False,
+        needs_success=False,
+        queues=False,
+        slots=True,
+        announces_queued=True,
     ),
 }

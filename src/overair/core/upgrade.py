@@ -62,6 +62,10 @@ class Reason(StrEnum):
     NO_LICENSE = "no_license"
     INTERNAL = "internal"
     # While an upgrade is under way, and how it failed.
+    NOT_REACHABLE = "not_reachable"  # the network does not see it: it has no slot
+    SLOTTED = "slotted"  # it has its slot
+    CELL_FULL = "cell_full"  # there is no room in its cell up to the campaign's end
+    NO_TIME_LEFT = "no_time_left"  # there is no slot any more
     NO_REPORT = "no_report"
     NOTIFIED = "notified"  # told to come; nothing was heard of it since
     RETRY_QUEUED = "retry_queued"  # an attempt failed; the next one waits for a wake-up
@@ -104,7 +108,7 @@ TABLE: Final[dict[tuple[UpgradeState, UpgradeEvent], UpgradeState | Ignored]] = 
     (_S.ACCEPTED, _E.ACCEPT): IGNORE,
     (_S.ACCEPTED, _E.REJECT): _S.REJECTED,
     (_S.ACCEPTED, _E.OFFER): _S.PENDING,
-    (_S.ACCEPTED, _E.PROGRESS): IGNORE,
+    (_S.ACCEPTED, _E.PROGRESS): _S.ACCEPTED,  # it got its slot, or lost it
     (_S.ACCEPTED, _E.SUCCEED): IGNORE,  # nothing was offered that could have succeeded
     (_S.ACCEPTED, _E.EXHAUST): IGNORE,
     (_S.ACCEPTED, _E.END): _S.FAILED,

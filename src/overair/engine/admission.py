@@ -14,6 +14,7 @@ from overair.core.checks import Candidate, Wanted, check_device, is_imei
 from overair.core.ids import CampaignId, DeviceId
 from overair.core.licenses import license_needed
 from overair.core.upgrade import Reason, UpgradeEvent, UpgradeState
+from overair.engine import slots
 from overair.engine.upgrades import Happening, apply_events
 from overair.store import attempts, campaigns, push, subscriptions, tally, upgrades
 from overair.store.campaigns import Campaign, DeviceListChange
@@ -39,6 +40,7 @@ def add(tx: Tx, campaign_id: CampaignId, imeis: Sequence[str], now: datetime) ->
 def remove(tx: Tx, campaign_id: CampaignId, found: Sequence[Upgrade]) -> None:
     """Take devices out of a campaign that has not started."""
     leaving = upgrades.lock(tx, found)
+    slots.release(tx, [u.id for u in leaving])
     upgrades.free(tx, [(u.device_id, u.id) for u in leaving if u.device_id is not None])
     upgrades.remove(tx, [u.id for u in leaving])
     tally.move(tx, campaign_id, [(u.state, None) for u in leaving])

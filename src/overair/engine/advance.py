@@ -24,10 +24,11 @@ from overair.core.attempt import AttemptEvent, AttemptState
 from overair.core.attempt import after as attempt_after
 from overair.core.campaign import BEFORE_START, CampaignEvent, CampaignStatus, after
 from overair.core.ids import CampaignId
+from overair.core.protocols import OMADM, PUSHED
 from overair.core.terms import TERMS
 from overair.core.upgrade import OPEN, Reason, UpgradeEvent, UpgradeState
+from overair.engine import slots
 from overair.engine.admission import carry_out, check
-from overair.engine.assign import PUSHED
 from overair.engine.notify import notify_campaign
 from overair.engine.schedule import begin_at
 from overair.engine.upgrades import Happening, apply_events
@@ -113,6 +114,7 @@ def _prepare(tx: Tx, campaign: Campaign, settings: Settings, now: datetime) -> b
     if not counts:
         _move(tx, campaign, CampaignEvent.EMPTIED, now, due_at=None)
         return False
+    terms = TERMS[campaign.api_version]
     begin = begin_at(campaign, settings)
     if not counts.keys() & (OPEN | {UpgradeState.SUCCEEDED}):
         _move(tx, campaign, CampaignEvent.REJECTED, now, due_at=None)
@@ -124,19 +126,39 @@ def _prepare(tx: Tx, campaign: Campaign, settings: Settings, now: datetime) -> b
             campaign,
             CampaignEvent.ACCEPTED,
             now,
-            due_at=begin,
-            announce=now < begin or TERMS[campaign.api_version].announces_queued,
+            due_at=now if terms.slots else begin,
+            announce=now < begin or terms.announces_queued,
         )
+    if terms.slots:
+        return _give_slots(tx, campaign, settings, now)
     if now < begin:
         campaigns.set_due(tx, campaign.id, begin)
         return False
     if now >= campaign.rules.ends_at:
         _end(tx, campaign, settings, now)
         return True
-    pushed = campaign.protocol == PUSHED
+    pushed = campaign.protocol in PUSHED
     due_at = now if pushed else _next_watch(campaign, now)
     _move(tx, campaign, CampaignEvent.STARTED, now, due_at=due_at)
     return pushed
+
+
+def _give_slots(tx: Tx, campaign: Campaign, settings: Settings, now: datetime) -> bool:
+    """Give the devices of a v3 campaign their slots, however far its start is (``lifecycle.md`` 5.1)."""
+    if now >= campaign.rules.ends_at:
+        _end(tx, campaign, settings, now)
+        return True
+    if campaign.status is CampaignStatus.REQUEST_QUEUED:
+        # Where devices are is known from their own words and the network's, as they come.
+        _move(tx, campaign, CampaignEvent.LOCATED, now, due_at=now)
+        return True
+    waiting = upgrades.unplanned(tx, campaign.id, settings.limits.sweep_devices)
+    if waiting:
+        slots.schedule(tx, campaign, waiting, settings, now)
+        return True
+    _move(tx, campaign, CampaignEvent.STARTED, now, due_at=_next_watch(campaign, now))
+    tx.hint("push")
+    return False
 
 
 # While it runs -----------------------------------------------------------------------------------
@@ -148,13 +170,16 @@ def _next_watch(campaign: Campaign, now: datetime) -> datetime:
 
 def _watch(tx: Tx, campaign: Campaign, settings: Settings, now: datetime) -> bool:
     counts = tally.counts(tx, campaign.id)
-    lasting = TERMS[campaign.api_version].lasting
+    terms = TERMS[campaign.api_version]
+    lasting = terms.lasting
     if now >= campaign.rules.ends_at or not counts.keys() & lasting:
         _end(tx, campaign, settings, now)
         return True
-    # Devices over OMA-DM do not ask: each is told to come, at its turn (``engine/push.py``).
-    if campaign.protocol == PUSHED and push.start(
-        tx, campaign.id, now, settings.limits.sweep_devices
+    # Devices over these do not ask: each is told to come, or come to, at its turn (``engine/push``).
+    if (
+        campaign.protocol in PUSHED
+        and not terms.slots
+        and push.start(tx, campaign.id, now, settings.limits.sweep_devices)
     ):
         tx.hint("push")
         return True
@@ -165,9 +190,7 @@ def _watch(tx: Tx, campaign: Campaign, settings: Settings, now: datetime) -> boo
 def _end(tx: Tx, campaign: Campaign, settings: Settings, now: datetime) -> None:
     """The campaign is over; what that means for its devices is carried to them next."""
     tried_on = (
-        campaign.protocol == PUSHED
-        and TERMS[campaign.api_version].queues
-        and settings.omadm.requeue
+        campaign.protocol == OMADM and TERMS[campaign.api_version].queues and settings.omadm.requeue
     )
     closing = UpgradeEvent.QUEUE if tried_on else UpgradeEvent.END
     _move(tx, campaign, CampaignEvent.ENDED, now, due_at=now, closing=closing)
@@ -194,6 +217,8 @@ def _close(tx: Tx, campaign: Campaign, settings: Settings, now: datetime) -> boo
         return False
     # Some may have reported their end while their locks were waited for; there may be others yet.
     some = [upgrade for upgrade in upgrades.lock(tx, found) if upgrade.state in OPEN]
+    if TERMS[campaign.api_version].slots:
+        slots.release(tx, [upgrade.id for upgrade in some])
     if event is not UpgradeEvent.QUEUE:
         for attempt in attempts.open_of_devices(tx, [upgrade.id for upgrade in some]).values():
             if event is UpgradeEvent.END:
@@ -203,7 +228,7 @@ def _close(tx: Tx, campaign: Campaign, settings: Settings, now: datetime) -> boo
     apply_events(
         tx,
         campaign,
-        [Happening(upgrade=u, event=event, reason=_last_reason(u, event)) for u in some],
+        [Happening(upgrade=u, event=event, reason=_last_reason(u, event, campaign)) for u in some],
         settings.limits,
         now,
     )
@@ -215,12 +240,14 @@ def _close(tx: Tx, campaign: Campaign, settings: Settings, now: datetime) -> boo
     return True
 
 
-def _last_reason(upgrade: Upgrade, event: UpgradeEvent) -> Reason | None:
+def _last_reason(upgrade: Upgrade, event: UpgradeEvent, campaign: Campaign) -> Reason | None:
     if event is UpgradeEvent.QUEUE:
         # It stays what it was: told to come, at work, or waiting; or it never had its turn.
         return None if upgrade.state is UpgradeState.PENDING else Reason.RETRY_QUEUED
     if event is not UpgradeEvent.END:
         return Reason.BY_USER
+    if TERMS[campaign.api_version].slots:
+        return None  # it stays what it was: not to be reached, or without a slot in time
     # It was never offered anything, so it never said anything (lifecycle.md 4.4).
     return upgrade.reason if upgrade.state is UpgradeState.PENDING else Reason.NO_REPORT
 
@@ -242,7 +269,7 @@ def _call_off(tx: Tx, attempt: attempts.Attempt, campaign: Campaign, now: dateti
 
     Over OMA-DM there is nothing to ask with: what the device has begun it will end.
     """
-    asked = campaign.protocol != PUSHED
+    asked = campaign.protocol not in PUSHED
     state = attempt_after(attempt.state, AttemptEvent.CANCEL if asked else AttemptEvent.EXPIRE)
     if state in (KEEP, VOID):
         return

@@ -15,6 +15,7 @@ from overair.config import Settings
 from overair.core.attempt import IGNORE, REFUSE, AttemptEvent, AttemptState, after
 from overair.core.ids import AttemptId, DeviceId
 from overair.core.plan import Decision, Link, Place, Rules, decide, link, phase
+from overair.core.protocols import HTTP, is_served
 from overair.core.upgrade import Reason as UpgradeReason
 from overair.core.upgrade import UpgradeEvent, UpgradeState
 from overair.core.upgrade import after as upgrade_after
@@ -23,9 +24,6 @@ from overair.store import attempts, campaigns, polls, upgrades
 from overair.store.database import Tx
 from overair.store.polls import Deployment, Device, OpenUpgrade
 from overair.store.upgrades import Move, Upgrade
-
-PULLED = "HTTP"  # the protocol whose devices ask by themselves
-PUSHED = "OMADM"  # and the one whose devices are told to come (``engine/push.py``)
 
 
 class Look(NamedTuple):
@@ -37,6 +35,11 @@ class Look(NamedTuple):
     install: bool = True
     may_offer: bool = False  # run ``offer``
     waits_until: datetime | None = None  # nothing now, but something may be offered then
+
+
+def serves(protocol: str, settings: Settings) -> bool:
+    """Whether this installation has a server for devices of that protocol."""
+    return is_served(protocol, lwm2m=bool(settings.lwm2m.coap or settings.lwm2m.coaps))
 
 
 def place_of(
@@ -54,7 +57,7 @@ def place_of(
         not_before=upgrade.not_before,
         two_phase=two_phase,
         busy=busy,
-        served=device.protocol in (PULLED, PUSHED),
+        served=serves(device.protocol, settings),
         zone=zone or UTC,
     )
 
@@ -63,7 +66,7 @@ def look(
     tx: Tx, device: Device, settings: Settings, now: datetime, *, two_phase: bool = False
 ) -> Look:
     """What the device is to be shown. ``two_phase``: unless the device's record says otherwise."""
-    if device.protocol != PULLED:
+    if device.protocol != HTTP:
         return Look()  # it is told to come (``engine/push.py``)
     phases = two_phase if device.two_phase is None else device.two_phase
     if device.open_attempt_id is not None:
@@ -119,7 +122,7 @@ def offer(
     """Make the attempt that ``look`` said may be made, if it still may; what to show then."""
     device = polls.get_device(tx, device_id, lock=True)
     if (
-        device.protocol != PULLED
+        device.protocol != HTTP
         or device.open_attempt_id is not None
         or device.open_upgrade_id is None
     ):

@@ -14,8 +14,9 @@ from overair.core.attempt import AttemptState
 from overair.core.campaign import BEFORE_START
 from overair.core.ids import DeviceId, UpgradeId
 from overair.core.plan import Decision, Link, Wait, decide, link
+from overair.core.protocols import PUSHED
 from overair.core.upgrade import Reason, UpgradeState
-from overair.engine.assign import PUSHED, place_of
+from overair.engine.assign import place_of
 from overair.engine.explain_push import why_pushed
 from overair.store import attempts, campaigns, polls, push, sightings, upgrades
 from overair.store.attempts import Attempt
@@ -115,7 +116,7 @@ def _why(
     settings: Settings,
     now: datetime,
 ) -> tuple[str, str, datetime | None]:
-    if device.protocol == PUSHED and upgrade is not None and campaign is not None:
+    if device.protocol in PUSHED and upgrade is not None and campaign is not None:
         told = why_pushed(tx, device, upgrade, campaign, settings, now.astimezone(UTC))
         if told is not None:
             return told

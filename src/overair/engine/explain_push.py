@@ -10,6 +10,7 @@ from overair.config import Settings
 from overair.core.attempt import AttemptState
 from overair.core.plan import Place, Wait, decide
 from overair.core.upgrade import Reason, UpgradeState
+from overair.engine.assign import serves
 from overair.store import attempts, dm_accounts, push
 from overair.store.campaigns import Campaign
 from overair.store.database import Tx
@@ -56,6 +57,8 @@ def _why(
         own = push.find(tx, attempt.id)
         if own is not None:
             return _under_way(attempt.state, own, upgrade)
+    if not serves(device.protocol, settings):
+        return None
     if upgrade.state is UpgradeState.QUEUED:
         return _queued(tx, upgrade, settings, now)
     if upgrade.state not in (UpgradeState.ACCEPTED, UpgradeState.PENDING):

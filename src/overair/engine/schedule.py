@@ -70,6 +70,11 @@ _WORDS = {
         versions=Refusal.SOFTWARE_VERSIONS,
         protocol=Refusal.DISTRIBUTION_TYPE,
     ),
+    3: _Words(
+        not_found=Refusal.FIRMWARE_NOT_FOUND,
+        versions=Refusal.FIRMWARE_VERSIONS,
+        protocol=Refusal.PROTOCOL,
+    ),
 }
 
 

@@ -1,17 +1,20 @@
 """An attempt failed: the next one, or the end of the device's upgrade.
 
 How often a device is tried is a matter of its protocol: over HTTP a few times with pauses, over OMA-DM
-without limit, unless the old rule is set (``core/retry.py``, ``lifecycle.md`` 3.5).
+without limit, unless the old rule is set (``core/retry.py``, ``lifecycle.md`` 3.5). Over LwM2M it has its
+next turn in v1 at 00:00 or 04:00 of three days, and in v3 in the next slot of its cell.
 """
 
 from datetime import datetime, timedelta
 
 from overair.config import Settings
 from overair.core.campaign import CampaignStatus
+from overair.core.protocols import LWM2M, OMADM, PUSHED
+from overair.core.push import next_lwm2m_try
 from overair.core.retry import RetryPolicy, next_try
 from overair.core.terms import TERMS
 from overair.core.upgrade import Reason, UpgradeEvent
-from overair.engine.assign import PUSHED
+from overair.engine import slots
 from overair.engine.upgrades import Happening, apply_events
 from overair.store import attempts, campaigns, push, tally, upgrades
 from overair.store.attempts import Attempt
@@ -19,14 +22,18 @@ from overair.store.campaigns import Campaign
 from overair.store.database import Tx
 from overair.store.upgrades import Upgrade
 
+LATE = timedelta(minutes=30)  # by which a window's end may be seen
 
-def policy_of(protocol: str, settings: Settings) -> RetryPolicy:
-    """How often devices of that protocol are tried."""
-    if protocol == PUSHED:
+
+def policy_of(campaign: Campaign, settings: Settings) -> RetryPolicy:
+    """How often devices of that campaign are tried."""
+    if campaign.protocol == OMADM:
         return RetryPolicy(
             attempts=None if settings.omadm.requeue else 1,
             pause=timedelta(seconds=settings.omadm.retry_pause_s),
         )
+    if campaign.protocol == LWM2M:
+        return RetryPolicy(attempts=None, pause=timedelta(seconds=settings.slots.retry_delay_s))
     return RetryPolicy(
         attempts=settings.limits.max_attempts, pause=timedelta(seconds=settings.retry_delay_s)
     )
@@ -49,21 +56,46 @@ def set_back(
     ``given_up``: there is no sense in another one. ``paused`` False: there is nothing to pause for.
     """
     attempts.set_reason(tx, attempt.id, reason)
-    policy = policy_of(campaign.protocol, settings)
     again = None
     if not given_up:
+        policy = policy_of(campaign, settings)
         again = next_try(policy, made=upgrade.attempts, now=now, paused=paused)
-    pushed = campaign.protocol == PUSHED
+    pushed = campaign.protocol in PUSHED
+    due_at = None
+    if pushed and again is not None:
+        # A window that has closed ends with the next try: that one is not to be missed for it.
+        since = now if paused else now - LATE
+        again, due_at = _next_turn(tx, upgrade, campaign, again, since, settings, now)
     if again is not None:
         upgrades.hold_back(tx, upgrade.id, again)
     if pushed:
-        push.set_due(tx, upgrade.id, None if again is None else _unasked(again, settings))
+        push.set_due(tx, upgrade.id, due_at)
     shown = Reason.RETRY_QUEUED if pushed and again is not None else reason
     event = UpgradeEvent.EXHAUST if again is None else UpgradeEvent.PROGRESS
     happening = Happening(upgrade=upgrade, event=event, reason=shown)
     apply_events(tx, campaign, [happening], settings.limits, now)
     if again is None:
         hasten_end(tx, campaign, now)
+
+
+def _next_turn(
+    tx: Tx,
+    upgrade: Upgrade,
+    campaign: Campaign,
+    again: datetime,
+    since: datetime,
+    settings: Settings,
+    now: datetime,
+) -> tuple[datetime | None, datetime | None]:
+    """(Not before, due at) of a pushed device's next turn; (None, None): there is none."""
+    if TERMS[campaign.api_version].slots:
+        return slots.next_turn(tx, upgrade, campaign, again, settings, now)
+    if campaign.protocol == LWM2M and campaign.api_version == 1:
+        following = next_lwm2m_try(campaign.start_date, since)
+        return following, following
+    if campaign.protocol == LWM2M:
+        return again, again
+    return again, _unasked(again, settings)
 
 
 def hasten_end(tx: Tx, campaign: Campaign, now: datetime) -> None:

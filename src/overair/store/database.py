@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 Dialect = Literal["sqlite", "postgres"]
 Row = tuple[Any, ...]
-Hint = Literal["advance", "callbacks", "push"]
+Hint = Literal["advance", "callbacks", "push", "lwm2m"]
 
 # What ``Tx.kept`` may read: what the devices of a campaign have in common.
 KEPT: Final = frozenset(

@@ -7,7 +7,7 @@ from datetime import datetime
 from overair.core.attempt import AttemptState
 from overair.core.ids import AttemptId, CampaignId, DeviceId, UpgradeId
 from overair.core.push import Call
-from overair.core.upgrade import UpgradeState
+from overair.core.upgrade import Reason, UpgradeState
 from overair.store.database import Row, Tx, from_ms, marks, opt_from_ms, opt_ms, to_ms
 from overair.store.upgrades import CHUNK
 
@@ -227,6 +227,23 @@ def hasten(tx: Tx, device_ids: Sequence[DeviceId], now: datetime) -> int:
             " and d.protocol = 'OMADM')"
             " and (due_at is null or due_at > ?)",
             [to_ms(now), to_ms(now), *chunk, to_ms(now)],
+        )
+    return changed
+
+
+def hasten_unplaced(tx: Tx, device_ids: Sequence[DeviceId], now: datetime) -> int:
+    """The devices can be reached: those of v3 campaigns that have no slot for want of that get one.
+
+    How many were made due.
+    """
+    changed = 0
+    for start_ in range(0, len(device_ids), CHUNK):
+        chunk = sorted(device_ids[start_ : start_ + CHUNK])
+        changed += tx.execute(
+            "update device_upgrade set due_at = ? where due_at is null and reason = ?"
+            " and state in ('accepted', 'pending') and id in (select open_upgrade_id from device"
+            f" where id in ({marks(len(chunk))}) and protocol = 'LWM2M')",
+            [to_ms(now), Reason.NOT_REACHABLE, *chunk],
         )
     return changed
 

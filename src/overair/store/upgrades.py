@@ -99,6 +99,16 @@ def in_state(tx: Tx, campaign_id: CampaignId, state: UpgradeState, limit: int) -
     return [_upgrade(row) for row in rows]
 
 
+def unplanned(tx: Tx, campaign_id: CampaignId, limit: int) -> list[Upgrade]:
+    """Accepted devices of a v3 campaign for which nobody has looked for a slot yet, by IMEI."""
+    rows = tx.all(
+        f"{_SELECT} where u.campaign_id = ? and u.state = ? and u.reason = ?"
+        " order by u.imei limit ?",
+        (campaign_id, UpgradeState.ACCEPTED, Reason.CHECKED, limit),
+    )
+    return [_upgrade(row) for row in rows]
+
+
 def still_open(tx: Tx, campaign_id: CampaignId, limit: int) -> list[Upgrade]:
     """Upgrades of the campaign that are not at their end."""
     found: list[Upgrade] = []

@@ -7,8 +7,8 @@ from overair.config import Settings
 from overair.core.attempt import AttemptState
 from overair.core.ids import AttemptId, DeviceId, UpgradeId
 from overair.core.plan import decide
+from overair.core.protocols import PUSHED
 from overair.core.upgrade import UpgradeState
-from overair.engine.assign import PUSHED
 from overair.engine.push.opening import place_of
 from overair.store import attempts, campaigns, polls, push, upgrades
 from overair.store.database import Tx
@@ -43,7 +43,7 @@ class Job:
 def job_of(tx: Tx, device_id: DeviceId, settings: Settings, now: datetime) -> Job | None:
     """What the device is to do now, or is doing."""
     device = polls.get_device(tx, device_id)
-    if device.protocol != PUSHED or device.open_attempt_id is None:
+    if device.protocol not in PUSHED or device.open_attempt_id is None:
         return None
     return _job(tx, device, device.open_attempt_id, settings, now)
 

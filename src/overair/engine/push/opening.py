@@ -7,8 +7,12 @@ from overair.config import Settings
 from overair.core.campaign import BEFORE_START
 from overair.core.ids import AttemptId, DeviceId
 from overair.core.plan import Place, decide
-from overair.core.push import Call, carry_on
+from overair.core.protocols import LWM2M, OMADM
+from overair.core.push import Call, carry_on, next_lwm2m_try
+from overair.core.terms import TERMS
 from overair.core.upgrade import IGNORE, Reason, UpgradeEvent, UpgradeState, after
+from overair.engine import slots
+from overair.engine.assign import serves
 from overair.engine.upgrades import note_moves
 from overair.store import attempts, polls, push, upgrades
 from overair.store.campaigns import Campaign
@@ -62,7 +66,17 @@ def begin(
     if upgrade.not_before is not None and now < upgrade.not_before:
         push.set_due(tx, upgrade.id, upgrade.not_before)
         return None
-    if upgrade.state is UpgradeState.QUEUED:
+    if not serves(campaign.protocol, settings):
+        push.set_due(tx, upgrade.id, None)
+        return None
+    window_ends_at = now + timedelta(seconds=settings.omadm.window_s)
+    if TERMS[campaign.api_version].slots:
+        place = slots.may_begin(tx, upgrade, campaign, settings, now)
+        if place is None:
+            return None
+        upgrade = upgrades.by_id(tx, upgrade.id)
+        window_ends_at = place.ends_at
+    elif upgrade.state is UpgradeState.QUEUED:
         if not settings.omadm.requeue:
             push.set_due(tx, upgrade.id, None)
             return None
@@ -76,9 +90,16 @@ def begin(
         if not decision.offer:
             push.set_due(tx, upgrade.id, _later(campaign, decision.until, now))
             return None
-    own = open_attempt(tx, device, upgrade, campaign, settings, now, call=call)
+        if campaign.protocol == LWM2M and campaign.api_version == 1:
+            window_ends_at = next_lwm2m_try(campaign.start_date, now) or window_ends_at
+    call = call and device.protocol == OMADM  # one over LwM2M is come to
+    own = open_attempt(tx, device, upgrade, campaign, window_ends_at, settings, now, call=call)
     if own is None:
         push.set_due(tx, upgrade.id, None)
+        return None
+    if device.protocol == LWM2M:
+        push.set_due(tx, upgrade.id, window_ends_at)
+        tx.hint("lwm2m")
         return None
     step = carry_on(own.call, now, timedelta(seconds=settings.omadm.push_pause_s))
     push.set_due(tx, upgrade.id, step.due_at)
@@ -100,6 +121,7 @@ def open_attempt(
     device: Device,
     upgrade: Upgrade,
     campaign: Campaign,
+    window_ends_at: datetime,
     settings: Settings,
     now: datetime,
     *,
@@ -127,7 +149,7 @@ def open_attempt(
         session=next_session(tx, device),
         call=Call(
             called_at=now,
-            window_ends_at=now + timedelta(seconds=settings.omadm.window_s),
+            window_ends_at=window_ends_at,
             # A device that is here is called again only if its session comes to nothing.
             pushed_at=None if call else now,
         ),

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from overair.config import Settings
 from overair.core.attempt import AttemptEvent, AttemptState
 from overair.core.ids import DeviceId
+from overair.core.protocols import PUSHED
 from overair.core.upgrade import Reason, UpgradeState
-from overair.engine.assign import PUSHED
 from overair.engine.outcome import DeviceEvent, record
 from overair.engine.push.jobs import Job
 from overair.engine.push.opening import open_attempt
@@ -100,7 +100,7 @@ def version_seen(
     device = polls.get_device(tx, device_id, lock=True)
     inventory.set_version(tx, device_id, version, now)
     upgrade_id = device.open_upgrade_id or push.wanted(tx, device_id)
-    if device.protocol != PUSHED or upgrade_id is None:
+    if device.protocol not in PUSHED or upgrade_id is None:
         return False
     upgrade = upgrades.by_id(tx, upgrade_id, lock=True)
     campaign = campaigns.by_id(tx, upgrade.campaign_id)
@@ -130,7 +130,7 @@ def _succeed(
         campaign = campaigns.by_id(tx, upgrade.campaign_id)
         if device.open_attempt_id is not None:
             return False
-        own = open_attempt(tx, device, upgrade, campaign, settings, now, call=False)
+        own = open_attempt(tx, device, upgrade, campaign, now, settings, now, call=False)
         if own is None:
             return False
         attempt_id = own.attempt_id

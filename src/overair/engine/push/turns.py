@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from overair.config import Settings
 from overair.core.attempt import AttemptState
 from overair.core.ids import DeviceId
+from overair.core.protocols import LWM2M, PUSHED
 from overair.core.push import Call, carry_on
 from overair.core.upgrade import FINAL, Reason, UpgradeState
-from overair.engine.assign import PUSHED
 from overair.engine.push.opening import Wake, begin, next_session, wake_of
 from overair.engine.setbacks import set_back
 from overair.store import attempts, campaigns, polls, push, upgrades
@@ -51,7 +51,7 @@ def attached(tx: Tx, device_ids: Sequence[DeviceId], settings: Settings, now: da
 
     How many are due because of it.
     """
-    woken = push.hasten(tx, device_ids, now)
+    woken = push.hasten(tx, device_ids, now) + push.hasten_unplaced(tx, device_ids, now)
     if woken:
         tx.hint("push")
     return woken
@@ -94,6 +94,9 @@ def _attend(
 ) -> Wake | None:
     """See to an attempt that is under way."""
     rules = settings.omadm
+    if device.protocol == LWM2M:
+        _attend_visited(tx, upgrade, campaign, attempt, own, settings, now)
+        return None
     if attempt.state in AT_WORK:
         if own.verify_until is not None:
             if now < own.verify_until:
@@ -120,6 +123,31 @@ def _attend(
     return wake_of(device, own)
 
 
+def _attend_visited(
+    tx: Tx,
+    upgrade: Upgrade,
+    campaign: Campaign,
+    attempt: Attempt,
+    own: PushAttempt,
+    settings: Settings,
+    now: datetime,
+) -> None:
+    """See to an attempt over LwM2M: nobody is called, and whoever is at work is visited."""
+    if own.verify_until is not None:
+        over_at, reason = own.verify_until, Reason.VERSION_UNCHANGED
+    elif attempt.state in AT_WORK:
+        silent_from = own.executed_at or attempt.offered_at
+        over_at = silent_from + timedelta(seconds=settings.omadm.report_timeout_s)
+        reason = Reason.REPORT_LOST
+    else:
+        over_at, reason = own.call.window_ends_at, Reason.NO_RESPONSE
+    if now < over_at:
+        push.set_due(tx, upgrade.id, over_at)
+    else:
+        at_work = attempt.state in AT_WORK
+        _give_up(tx, attempt, upgrade, campaign, reason, settings, now, paused=at_work)
+
+
 def _give_up(
     tx: Tx,
     attempt: Attempt,
@@ -141,7 +169,7 @@ def begin_session(tx: Tx, device_id: DeviceId, settings: Settings, now: datetime
     """The device is here: if it waits for its turn, this is it."""
     device = polls.get_device(tx, device_id, lock=True)
     upgrade_id = device.open_upgrade_id or push.wanted(tx, device_id)
-    if device.protocol != PUSHED or upgrade_id is None:
+    if device.protocol not in PUSHED or upgrade_id is None:
         return
     upgrade = upgrades.by_id(tx, upgrade_id, lock=True)
     campaign = campaigns.by_id(tx, upgrade.campaign_id)
