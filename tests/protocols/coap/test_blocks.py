@@ -1,5 +1,7 @@
 """What follows what in a transfer: every rule of lwm2m 9 and 10, and of 14 where it is about blocks."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -140,9 +142,9 @@ def test_an_answer_in_blocks() -> None:
     read = begin_read(_part(0, b"a" * 16, more=True), LIMITS)
     assert isinstance(read, Read)
     assert read.block == Block(1, False, 0)
-    read = continue_read(read, _part(1, b"b" * 16, more=True), LIMITS)
-    assert isinstance(read, Read)
-    whole = continue_read(read, _part(2, b"c", more=False), LIMITS)
+    further = continue_read(read, _part(1, b"b" * 16, more=True), LIMITS)
+    assert isinstance(further, Read)
+    whole = continue_read(further, _part(2, b"c", more=False), LIMITS)
     assert whole == Response(code=Code.CONTENT, etag=b"1", payload=b"a" * 16 + b"b" * 16 + b"c")
 
 
@@ -174,11 +176,11 @@ def test_an_answer_that_cannot_be_put_together() -> None:
 
 # Requests in blocks
 
-REGISTER = {"method": Code.POST, "path": ("rd",), "query": ("ep=a",), "content_format": 40}
+REGISTER = Request(method=Code.POST, path=("rd",), query=("ep=a",), content_format=40)
 
 
-def _block1(number: int, payload: bytes, *, more: bool, szx: int = 0, **other: object) -> Request:
-    return Request(**{**REGISTER, "block1": Block(number, more, szx), "payload": payload, **other})
+def _block1(number: int, payload: bytes, *, more: bool, szx: int = 0) -> Request:
+    return replace(REGISTER, block1=Block(number, more, szx), payload=payload)
 
 
 def test_a_register_in_blocks() -> None:
@@ -201,11 +203,11 @@ def test_a_gap_or_a_continuation_of_nothing() -> None:
     """Another peer's, another query's, a later, an old or a different block is 4.08."""
     for block in (
         ("b", _block1(1, b"y" * 16, more=True), 0),
-        ("a", _block1(1, b"y" * 16, more=True, query=("ep=b",)), 0),
+        ("a", replace(_block1(1, b"y" * 16, more=True), query=("ep=b",)), 0),
         ("a", _block1(2, b"y" * 16, more=True), 0),
         ("a", _block1(1, b"y" * 16, more=True), 248),
-        ("a", _block1(1, b"y" * 16, more=True, method=Code.PUT), 0),
-        ("a", _block1(1, b"y" * 16, more=True, content_format=None), 0),
+        ("a", replace(_block1(1, b"y" * 16, more=True), method=Code.PUT), 0),
+        ("a", replace(_block1(1, b"y" * 16, more=True), content_format=None), 0),
     ):
         bodies = Bodies(LIMITS)
         bodies.add("a", _block1(0, b"x" * 16, more=True), 0)
@@ -216,7 +218,7 @@ def test_a_body_that_is_too_large() -> None:
     """4.13 says how much is taken, when it is passed or announced; what there was is dropped."""
     too_large = Response(code=Code.REQUEST_ENTITY_TOO_LARGE, size1=16 * 1024)
     bodies = Bodies(LIMITS)
-    assert bodies.add("a", _block1(0, b"x" * 16, more=True, size1=20_000), 0) == too_large
+    assert bodies.add("a", replace(_block1(0, b"x" * 16, more=True), size1=20_000), 0) == too_large
     for number in range(16):
         bodies.add("a", _block1(number, b"x" * 1024, more=True, szx=6), 0)
     assert bodies.add("a", _block1(16, b"x", more=False, szx=6), 0) == too_large

@@ -48,8 +48,7 @@ def test_any_message_is_read_or_refused() -> None:
         datagram = mutated(dice, DATAGRAMS[dice.choice(NAMES)])
         try:
             message = decode_message(datagram)
-        except MalformedError as error:
-            assert error.rejection is None or len(error.rejection) == 4
+        except MalformedError:
             continue
         # There are several ways to write a length; the message is the same.
         assert decode_message(encode_message(message)) == message

@@ -63,7 +63,7 @@ class Network:
     ) -> None:
         self.now = T0
         device = Endpoint(entropy=entropy(seed + 1), whole_bodies=False)
-        self.sides = {SERVER: endpoint(seed), DEVICE: device}
+        self.sides: dict[Peer, Endpoint] = {SERVER: endpoint(seed), DEVICE: device}
         self.events: dict[Peer, list[Event]] = {SERVER: [], DEVICE: []}
         self.on_event: Callable[[Peer, Event], None] = lambda _side, _event: None
         self.carried = 0
