@@ -51,6 +51,7 @@ class Told:
     status: CampaignStatus = CampaignStatus.SCHEDULED
     id: CampaignId = NO_CAMPAIGN
     start_date: date = date(2026, 3, 2)
+    end_date: date = date(2026, 3, 9)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -45,6 +45,7 @@ class Refusal(Enum):
     INSTALL_AFTER_DATE = (INVALID, "Invalid install after date")
     TIME_WINDOW = (INVALID, "Invalid time window")
     TIME_WINDOW_REMOVED = (INVALID, "Removing existing time windows is not allowed")
+    TIME_WINDOW_ADDED = (INVALID, "Adding time windows after the start is not allowed")
     CAMPAIGN_STATUS = (INVALID, "Invalid campaign status")
     UPGRADE_STATUS = (INVALID, "Invalid upgrade status")
     PROTOCOL = (INVALID, "Invalid protocol")

@@ -12,13 +12,14 @@ from overair.config import Settings
 from overair.core.attempt import AttemptState
 from overair.core.checks import Candidate, Wanted, check_device, is_imei
 from overair.core.ids import CampaignId, DeviceId
-from overair.core.licenses import license_needed
+from overair.core.licenses import has_pool, license_needed
 from overair.core.upgrade import Reason, UpgradeEvent, UpgradeState
 from overair.engine import slots
 from overair.engine.upgrades import Happening, apply_events
-from overair.store import attempts, campaigns, push, subscriptions, tally, upgrades
+from overair.store import attempts, campaigns, licenses, push, subscriptions, tally, upgrades
 from overair.store.campaigns import Campaign, DeviceListChange
 from overair.store.database import Tx
+from overair.store.subscriptions import Subscription
 from overair.store.upgrades import Upgrade
 
 
@@ -50,9 +51,12 @@ def check(
     tx: Tx, campaign: Campaign, waiting: list[Upgrade], settings: Settings, now: datetime
 ) -> None:
     """Check devices (``lifecycle.md`` 2.3); those that pass belong to this campaign from here."""
+    assigns = campaign.auto_assign_licenses
+    # Whoever adds licences holds the subscription, and before any device (``store/licenses.py``).
+    subscription = subscriptions.get(tx, campaign.account_id, lock=assigns)
+    free = _free_licenses(subscription) if assigns else 0
     known = upgrades.devices_to_check(tx, campaign.account_id, [u.imei for u in waiting])
     software = upgrades.software_of(tx, [device.id for device in known.values()])
-    subscription = subscriptions.get(tx, campaign.account_id)
     wanted = Wanted(
         make=campaign.make,
         model=campaign.model,
@@ -62,6 +66,7 @@ def check(
     )
     happenings: list[Happening] = []
     passed = []
+    licensing: list[DeviceId] = []  # who passes, and gets a licence on the way
     for upgrade in waiting:
         device = known.get(upgrade.imei)
         if not is_imei(upgrade.imei, check_digit=settings.check_imei_digit):
@@ -79,13 +84,15 @@ def check(
                     eligible=device.eligible,
                     status=device.status,
                     in_campaign=device.open_upgrade_id is not None,
-                    licensed=device.licensed,
+                    licensed=device.licensed or len(licensing) < free,
                 ),
                 wanted,
             )
         accepted = reason is Reason.CHECKED
         if accepted and device is not None:
             passed.append((device.id, upgrade.id))
+            if not device.licensed and len(licensing) < free:
+                licensing.append(device.id)
         happenings.append(
             Happening(
                 upgrade=upgrade,
@@ -95,8 +102,17 @@ def check(
             )
         )
     _supersede(tx, [device_id for device_id, _ in passed], settings, now)
+    if licensing:
+        licenses.add(tx, campaign.account_id, licensing, now)
     upgrades.occupy(tx, passed)
     apply_events(tx, campaign, happenings, settings.limits, now)
+
+
+def _free_licenses(subscription: Subscription | None) -> int:
+    """How many licences there are to give; an account that pays by event has no pool of them."""
+    if subscription is None or not has_pool(subscription.purchase_type):
+        return 0
+    return max(0, subscription.license_count - subscription.license_used_count)
 
 
 def _supersede(tx: Tx, device_ids: Sequence[DeviceId], settings: Settings, now: datetime) -> None:

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from overair.config import Limits, Settings
 from overair.core.errors import Refusal, RequestError
-from overair.core.ids import AccountId
+from overair.core.ids import AccountId, DeviceId
 from overair.core.licenses import (
     LicensedDevice,
     LicenseOutcome,
@@ -202,6 +202,15 @@ def check_offset(offset: int, count: int) -> None:
     """An offset past the end of a list that is not empty names nothing."""
     if offset >= count > 0:
         raise RequestError(Refusal.INDEX_TOO_HIGH)
+
+
+def is_monitored(tx: Tx, device_id: DeviceId) -> bool:
+    """Whether the reachability and the cell of a device are followed (``lifecycle.md`` 5.2).
+
+    From the day it gets a licence until it loses it; without one, while it is in a v3 campaign, which needs
+    to know (an account that pays by event need not assign any). What was learned is kept.
+    """
+    return licenses.is_monitored(tx, device_id)
 
 
 # Candidates for cancellation ---------------------------------------------------------------------

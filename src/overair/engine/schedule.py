@@ -20,7 +20,16 @@ from overair.core.window import Window, end_of, start_of
 from overair.engine import admission
 from overair.engine.notify import notify_campaign
 from overair.engine.upgrades import Happening, apply_events
-from overair.store import attempts, campaigns, packages, proofs, subscriptions, tally, upgrades
+from overair.store import (
+    attempts,
+    campaigns,
+    packages,
+    proofs,
+    push,
+    subscriptions,
+    tally,
+    upgrades,
+)
 from overair.store.campaigns import Campaign, Dates, NewCampaign
 from overair.store.database import Tx
 
@@ -48,15 +57,18 @@ class CampaignRequest:
     install_after: date | None
     install_windows: tuple[Window, ...]
     imeis: Sequence[str]
+    auto_assign_licenses: bool = False  # to devices that have none, while there are any
+    auto_add_devices: bool = False  # that fit, and come into the account later
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Words:
-    """How a version says that a package cannot be had."""
+    """How a version says that a package cannot be had, or a campaign not be changed any more."""
 
     not_found: Refusal
     versions: Refusal
     protocol: Refusal
+    started: Refusal
 
 
 _WORDS = {
@@ -64,16 +76,19 @@ _WORDS = {
         not_found=Refusal.FIRMWARE_NOT_FOUND,
         versions=Refusal.FIRMWARE_VERSIONS,
         protocol=Refusal.FIRMWARE_NOT_FOUND,  # v1 lists no other
+        started=Refusal.UPGRADE_STARTED,
     ),
     2: _Words(
         not_found=Refusal.SOFTWARE_NOT_FOUND,
         versions=Refusal.SOFTWARE_VERSIONS,
         protocol=Refusal.DISTRIBUTION_TYPE,
+        started=Refusal.NOT_MODIFIABLE,
     ),
     3: _Words(
         not_found=Refusal.FIRMWARE_NOT_FOUND,
         versions=Refusal.FIRMWARE_VERSIONS,
         protocol=Refusal.PROTOCOL,
+        started=Refusal.NOT_MODIFIABLE,
     ),
 }
 
@@ -118,6 +133,8 @@ def schedule_campaign(
             download_windows=dates.download_windows,
             install_after=dates.install_after,
             install_windows=dates.install_windows,
+            auto_assign_licenses=request.auto_assign_licenses,
+            auto_add_devices=request.auto_add_devices,
         ),
         now,
     )
@@ -218,13 +235,19 @@ def change_devices(
         raise RequestError(Refusal.NOT_MODIFIABLE)
     wanted = list(dict.fromkeys(imeis))
     _check_list(len(wanted), settings)
-    pilot = TERMS[campaign.api_version].pilot
-    if pilot and type_ == "append" and not _is_proven(tx, campaign.account_id, campaign.package_id):
-        _check_pilot(len(_members_after(tx, campaign.id, wanted)), settings)
+    if type_ == "append":
+        _check_growth(tx, campaign, wanted, settings)
     piece = settings.limits.sweep_devices
     _queue_change(tx, campaign.id, request_id, type_, wanted, piece, now)
     campaigns.set_due(tx, campaign.id, now)
     tx.hint("advance")
+
+
+def _check_growth(tx: Tx, campaign: Campaign, added: Sequence[str], settings: Settings) -> None:
+    """A campaign of a package that is not proven stays small, whoever is added to it."""
+    pilot = TERMS[campaign.api_version].pilot
+    if pilot and not _is_proven(tx, campaign.account_id, campaign.package_id):
+        _check_pilot(len(_members_after(tx, campaign.id, added)), settings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,18 +267,19 @@ def change_devices_now(
     settings: Settings,
     now: datetime,
 ) -> list[ChangedDevice]:
-    """Add devices or take them out before the start, and say at once what became of each (v1).
+    """Add devices or take them out before the start, and say at once what became of each.
 
     The caller gives no more than fit one transaction. Raises RequestError.
     """
     campaign = campaigns.by_id(tx, campaign.id, lock=True)
     if campaign.status not in BEFORE_START:
-        raise RequestError(Refusal.UPGRADE_STARTED)
+        raise RequestError(_WORDS[campaign.api_version].started)
     while (change := campaigns.next_change(tx, campaign.id)) is not None:
         admission.carry_out(tx, campaign, change, now)  # what was asked for before comes first
     wanted = list(dict.fromkeys(imeis))
     _check_list(len(wanted), settings)
     if type_ == "append":
+        _check_growth(tx, campaign, wanted, settings)
         changed = _let_in(tx, campaign, wanted, settings, now)
     else:
         found = upgrades.of_imeis(tx, campaign.id, wanted)
@@ -312,20 +336,34 @@ def _members_after(tx: Tx, campaign_id: CampaignId, added: Sequence[str]) -> set
 def change_dates(
     tx: Tx, campaign: Campaign, dates: Dates, settings: Settings, now: datetime
 ) -> Campaign:
-    """Replace dates and windows (``lifecycle.md`` 4.6). Raises RequestError."""
+    """Replace dates and windows (``lifecycle.md`` 4.6, 5.7). Raises RequestError."""
     campaign = campaigns.by_id(tx, campaign.id, lock=True)
-    if campaign.status in BEFORE_START:
-        new = _dates(dates, TERMS[campaign.api_version], now)
+    terms = TERMS[campaign.api_version]
+    if campaign.status in BEFORE_START or _waits(campaign, terms, now):
+        new = _dates(dates, terms, now)
     elif campaign.status is CampaignStatus.SCHEDULED and now < campaign.rules.ends_at:
-        new = _running_dates(campaign, dates, now)
+        new = _running_dates(campaign, dates, terms, now)
     else:
         raise RequestError(Refusal.NOT_MODIFIABLE)
     campaigns.set_dates(tx, campaign.id, new, now)
+    if terms.slots:
+        # Places in the old dates may be none in the new ones: the engine looks at each of them again.
+        if campaign.status is CampaignStatus.SCHEDULED:
+            push.look_again(tx, campaign.id, now)
+            tx.hint("push")
+        else:
+            upgrades.unplan(tx, campaign.id)
     tx.hint("advance")
     return campaigns.by_id(tx, campaign.id)
 
 
-def _running_dates(campaign: Campaign, dates: Dates, now: datetime) -> Dates:
+def _waits(campaign: Campaign, terms: Terms, now: datetime) -> bool:
+    """Whether it has its slots, and its start date is still to come."""
+    scheduled = terms.slots and campaign.status is CampaignStatus.SCHEDULED
+    return scheduled and now < start_of(campaign.start_date)
+
+
+def _running_dates(campaign: Campaign, dates: Dates, terms: Terms, now: datetime) -> Dates:
     if dates.start_date != campaign.start_date:
         raise RequestError(Refusal.START_DATE)
     if dates.end_date < dates.start_date:
@@ -342,20 +380,29 @@ def _running_dates(campaign: Campaign, dates: Dates, now: datetime) -> Dates:
     ):
         if not set(old) <= set(new):
             raise RequestError(Refusal.TIME_WINDOW_REMOVED)
+        if terms.slots and set(old) != set(new):
+            raise RequestError(Refusal.TIME_WINDOW_ADDED)
     return dates
 
 
-def stop_campaign(tx: Tx, campaign: Campaign, now: datetime) -> Campaign:
+def stop_campaign(
+    tx: Tx, campaign: Campaign, now: datetime, *, abortable: bool = False
+) -> Campaign:
     """Cancel before the start, abort after it; from this moment nothing is offered.
 
-    Raises RequestError if it is over, or has started and its version's terms do not let it be stopped.
+    Raises RequestError if it is over, or has started and neither its version's terms nor the installation
+    (``abortable``) let it be stopped.
     """
     campaign = campaigns.by_id(tx, campaign.id, lock=True)
-    if campaign.status is CampaignStatus.SCHEDULED and (
-        now >= campaign.rules.ends_at or not TERMS[campaign.api_version].stoppable
+    terms = TERMS[campaign.api_version]
+    event = CampaignEvent.WITHDRAWN if _waits(campaign, terms, now) else CampaignEvent.STOPPED
+    if (
+        event is CampaignEvent.STOPPED
+        and campaign.status is CampaignStatus.SCHEDULED
+        and (now >= campaign.rules.ends_at or not (terms.stoppable or abortable))
     ):
         raise RequestError(Refusal.NOT_CANCELLABLE)
-    new = after(campaign.status, CampaignEvent.STOPPED)
+    new = after(campaign.status, event)
     if new in (REFUSE, IGNORE):
         raise RequestError(Refusal.NOT_CANCELLABLE)
     campaigns.drop_changes(tx, campaign.id)

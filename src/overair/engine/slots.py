@@ -203,6 +203,8 @@ def may_begin(
         schedule(tx, campaign, [upgrade], settings, now)
         place = store.places(tx, [upgrade.id]).get(upgrade.id)
     if place is None or not place.starts_at <= now < place.ends_at:
+        if place is not None and now < place.starts_at:
+            push.set_due(tx, upgrade.id, place.starts_at)  # it was only looked at: its turn is later
         return None
     store.set_begun(tx, upgrade.id)
     return place

@@ -84,7 +84,16 @@ def note_moves(
     notify_devices(
         tx,
         campaign,
-        [DeviceChange(imei=m.upgrade.imei, state=m.state, reason=m.reason) for m in moves],
+        [
+            DeviceChange(
+                imei=m.upgrade.imei,
+                state=m.state,
+                reason=m.reason,
+                upgrade_id=m.upgrade.id,
+                attempts=m.upgrade.attempts,
+            )
+            for m in moves
+        ],
         now,
     )
 

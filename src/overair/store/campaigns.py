@@ -7,7 +7,7 @@ from datetime import date, datetime
 from functools import lru_cache
 from typing import Any
 
-from overair.core.campaign import CampaignStatus
+from overair.core.campaign import BEFORE_START, CampaignStatus
 from overair.core.ids import AccountId, CampaignId, PackageId
 from overair.core.plan import Rules
 from overair.core.window import Windows, decode_windows, encode_windows
@@ -47,6 +47,8 @@ class Campaign:
     ended_at: datetime | None
     due_at: datetime | None
     closing: str | None
+    auto_assign_licenses: bool
+    auto_add_devices: bool
 
     @property
     def rules(self) -> Rules:
@@ -79,6 +81,8 @@ class NewCampaign:
     download_windows: Windows
     install_after: date | None
     install_windows: Windows
+    auto_assign_licenses: bool = False
+    auto_add_devices: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +101,7 @@ _SELECT = """select c.id, c.uuid, c.account_id, a.name, c.api_version, c.kind, c
  p.name, p.make, p.model, p.protocol, p.from_version, p.to_version, c.distribution_type, c.status,
  c.reason, c.start_date, c.end_date, c.download_after_date, c.download_windows,
  c.install_after_date, c.install_windows, c.tag, c.created_at, c.started_at, c.ended_at, c.due_at,
- c.closing
+ c.closing, c.auto_assign_licenses, c.auto_add_devices
  from campaign c join account a on a.id = c.account_id join package p on p.id = c.package_id"""
 
 
@@ -137,6 +141,8 @@ def _campaign(row: Row) -> Campaign:
         ended_at=opt_from_ms(row[26]),
         due_at=opt_from_ms(row[27]),
         closing=row[28],
+        auto_assign_licenses=bool(row[29]),
+        auto_add_devices=bool(row[30]),
     )
 
 
@@ -240,8 +246,9 @@ def insert(tx: Tx, new: NewCampaign, now: datetime) -> CampaignId:
     row = tx.one(
         "insert into campaign (uuid, account_id, api_version, kind, name, package_id,"
         " distribution_type, status, start_date, end_date, download_after_date, download_windows,"
-        " install_after_date, install_windows, created_at, due_at)"
-        " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) returning id",
+        " install_after_date, install_windows, auto_assign_licenses, auto_add_devices,"
+        " created_at, due_at)"
+        " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) returning id",
         (
             new.uuid,
             new.account_id,
@@ -257,6 +264,8 @@ def insert(tx: Tx, new: NewCampaign, now: datetime) -> CampaignId:
             encode_windows(new.download_windows),
             None if new.install_after is None else new.install_after.isoformat(),
             encode_windows(new.install_windows),
+            new.auto_assign_licenses,
+            new.auto_add_devices,
             to_ms(now),
             to_ms(now),
         ),
@@ -426,11 +435,7 @@ def changes(tx: Tx, campaign_id: CampaignId) -> list[DeviceListChange]:
 
 def open_with_package(tx: Tx, package_ids: list[PackageId]) -> bool:
     """Whether a campaign that is not over uses one of the packages."""
-    running = (
-        CampaignStatus.REQUEST_PENDING,
-        CampaignStatus.REQUEST_QUEUED,
-        CampaignStatus.SCHEDULED,
-    )
+    running = sorted(BEFORE_START | {CampaignStatus.SCHEDULED})
     row = tx.one(
         f"select 1 from campaign where package_id in ({marks(len(package_ids))})"
         f" and status in ({marks(len(running))}) limit 1",

@@ -189,6 +189,18 @@ def end_after_upgrade(tx: Tx, device_ids: Iterable[DeviceId]) -> None:
     )
 
 
+def is_monitored(tx: Tx, device_id: DeviceId) -> bool:
+    """Whether the device has a licence, or is in a v3 campaign that is not over for it."""
+    row = tx.one(
+        "select 1 from device d where d.id = ? and (exists"
+        " (select 1 from license l where l.device_id = d.id) or exists"
+        " (select 1 from device_upgrade u join campaign c on c.id = u.campaign_id"
+        " where u.id = d.open_upgrade_id and c.api_version = 3))",
+        (device_id,),
+    )
+    return row is not None
+
+
 def ending_account(tx: Tx, device_id: DeviceId) -> AccountId | None:
     """The account whose licence on this device ends with its upgrade; None: none does."""
     row = tx.one(

@@ -248,6 +248,15 @@ def hasten_unplaced(tx: Tx, device_ids: Sequence[DeviceId], now: datetime) -> in
     return changed
 
 
+def look_again(tx: Tx, campaign_id: CampaignId, now: datetime) -> None:
+    """A v3 campaign has other dates: whoever waits for a slot in it, or for room in one, is due."""
+    tx.execute(
+        "update device_upgrade set due_at = ? where campaign_id = ? and"
+        " (state = 'accepted' or state = 'pending' and reason = ?)",
+        (to_ms(now), campaign_id, Reason.RETRY_QUEUED),
+    )
+
+
 def latest_attempt(tx: Tx, upgrade_id: UpgradeId) -> tuple[AttemptId, AttemptState] | None:
     """The latest attempt of an upgrade."""
     row = tx.one(

@@ -33,6 +33,13 @@ _COLUMNS = """u.id, u.campaign_id, u.device_id, u.imei, u.state, u.reason, u.att
 _SELECT = f"select {_COLUMNS} from device_upgrade u"
 
 
+_PLANNED: Final = (
+    Reason.SLOTTED,
+    Reason.NOT_REACHABLE,
+    Reason.CELL_FULL,
+    Reason.NO_TIME_LEFT,
+)  # what is said of devices for which a slot was looked for
+
 _STATES: Final = {state.value: state for state in UpgradeState}
 _REASONS: Final = {reason.value: reason for reason in Reason}
 
@@ -107,6 +114,15 @@ def unplanned(tx: Tx, campaign_id: CampaignId, limit: int) -> list[Upgrade]:
         (campaign_id, UpgradeState.ACCEPTED, Reason.CHECKED, limit),
     )
     return [_upgrade(row) for row in rows]
+
+
+def unplan(tx: Tx, campaign_id: CampaignId) -> None:
+    """The campaign's dates are others: a slot is looked for again for whoever has not had its turn."""
+    tx.execute(
+        "update device_upgrade set reason = ? where campaign_id = ? and state = ?"
+        f" and reason in ({marks(len(_PLANNED))})",
+        [Reason.CHECKED, campaign_id, UpgradeState.ACCEPTED, *_PLANNED],
+    )
 
 
 def still_open(tx: Tx, campaign_id: CampaignId, limit: int) -> list[Upgrade]:

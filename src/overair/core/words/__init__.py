@@ -10,8 +10,13 @@ from typing import Final
 from overair.core.campaign import CampaignStatus
 from overair.core.words.v1 import CAMPAIGN_V1
 from overair.core.words.v2 import CAMPAIGN_V2
+from overair.core.words.v3 import CAMPAIGN_V3
 
-CAMPAIGN: Final[Mapping[int, Mapping[CampaignStatus, str]]] = {1: CAMPAIGN_V1, 2: CAMPAIGN_V2}
+CAMPAIGN: Final[Mapping[int, Mapping[CampaignStatus, str]]] = {
+    1: CAMPAIGN_V1,
+    2: CAMPAIGN_V2,
+    3: CAMPAIGN_V3,
+}
 """The campaign's status in each version."""
 
 

@@ -4,7 +4,7 @@ A message is written only where the account has a listener for the API version c
 one point read, and all that a system without listeners pays. What is queued here is sent by
 ``callbacks/``, in order for each *stream*: a campaign is one, the catalogue of an account another.
 
-``v1`` and ``v2`` have the bodies of each version (``api.md`` 9.2, 9.3). Not here: when there is
+``v1``, ``v2`` and ``v3`` have the bodies of each version (``api.md`` 9.2, 9.3). Not here: when there is
 something to tell, which the callers know.
 """
 

@@ -1,6 +1,7 @@
 """Writing messages into the queue, for those who listen."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -10,16 +11,17 @@ from overair.core.ids import AccountId
 from overair.engine.notify.shape import Campaign, DeviceChange, Package, Shape
 from overair.engine.notify.v1 import SHAPE_V1
 from overair.engine.notify.v2 import SHAPE_V2
-from overair.store import callbacks, upgrades
+from overair.engine.notify.v3 import SHAPE_V3
+from overair.store import callbacks, slots, upgrades
 from overair.store.callbacks import Listener
 from overair.store.database import Tx
 
 MESSAGE_DEVICES: Final = 1000  # in one message; more are split
 CATALOGUE: Final = "catalogue"
 
-SHAPES: Final[Mapping[int, Shape]] = {1: SHAPE_V1, 2: SHAPE_V2}
+SHAPES: Final[Mapping[int, Shape]] = {1: SHAPE_V1, 2: SHAPE_V2, 3: SHAPE_V3}
 # The API versions whose catalogue has packages of a protocol.
-VERSIONS: Final[Mapping[str, tuple[int, ...]]] = {"HTTP": (2,), "OMADM": (1,), "LWM2M": (1,)}
+VERSIONS: Final[Mapping[str, tuple[int, ...]]] = {"HTTP": (2,), "OMADM": (1,), "LWM2M": (1, 3)}
 
 
 def notify_campaign(tx: Tx, campaign: Campaign, now: datetime) -> None:
@@ -44,6 +46,8 @@ def notify_devices(
     told = _told(tx, campaign) if changes else None
     if told is not None:
         listener, shape = told
+        if shape.placed:
+            changes = _placed(tx, changes)
         bodies = [shape.devices(listener, campaign, part) for part in _parts(changes)]
         _queue(tx, listener, campaign.uuid, bodies, now)
 
@@ -72,6 +76,19 @@ def _members(tx: Tx, campaign: Campaign) -> Iterator[Sequence[DeviceChange]]:
     while found := upgrades.page(tx, campaign.id, after, MESSAGE_DEVICES):
         yield [DeviceChange(imei=u.imei, state=u.state, reason=u.reason) for u in found]
         after = found[-1].imei
+
+
+def _placed(tx: Tx, changes: Sequence[DeviceChange]) -> list[DeviceChange]:
+    """The same changes, with the places of the devices."""
+    ids = [change.upgrade_id for change in changes if change.upgrade_id is not None]
+    places = slots.places(tx, ids)
+    found = []
+    for change in changes:
+        place = None if change.upgrade_id is None else places.get(change.upgrade_id)
+        if place is not None:
+            change = replace(change, begins_at=place.starts_at, ends_at=place.ends_at)
+        found.append(change)
+    return found
 
 
 def _parts(changes: Sequence[DeviceChange]) -> Iterator[Sequence[DeviceChange]]:

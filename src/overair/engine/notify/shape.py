@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 
 from overair.core.campaign import CampaignStatus
-from overair.core.ids import AccountId, CampaignId
+from overair.core.ids import AccountId, CampaignId, UpgradeId
 from overair.core.upgrade import Reason, UpgradeState
 from overair.store.callbacks import Listener
 
@@ -32,6 +32,8 @@ class Campaign(Protocol):
     def package_name(self) -> str: ...
     @property
     def start_date(self) -> date: ...
+    @property
+    def end_date(self) -> date: ...
     @property
     def status(self) -> CampaignStatus: ...
 
@@ -59,11 +61,15 @@ class Package(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceChange:
-    """A device of a campaign, and where it is now."""
+    """A device of a campaign, and where it is now; its place is only known to versions that say it."""
 
     imei: str
     state: UpgradeState
     reason: Reason
+    upgrade_id: UpgradeId | None = None
+    attempts: int = 0
+    begins_at: datetime | None = None
+    ends_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,3 +85,5 @@ class Shape:
     """Of campaigns that are there nothing is told, nor of their devices."""
     listed: frozenset[CampaignStatus] = frozenset()
     """Of campaigns that get there all devices are told."""
+    placed: bool = False
+    """What is told of devices holds their places in slots."""
