@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from overair.config import Limits
 from overair.core.credentials import fingerprint
 from overair.core.network import NetworkState
-from overair.store import Tx, operators
+from overair.store import Tx, operators, slots
 from overair.store import devices as device_store
 from overair.store import network as store
 from overair.store.database import to_ms
+from overair.store.slots import Radio
 from tests.api.conftest import ACCOUNT, World
 from tests.api.v2_world import check
 from tests.engine.world import imei
@@ -59,6 +60,14 @@ class Feed:
 
         return await self.world.db.report(read)
 
+    async def radio(self, number: int) -> Radio:
+        def read(tx: Tx) -> Radio:
+            device = device_store.by_imei(tx, imei(number))
+            assert device is not None
+            return slots.radio(tx, device.id)
+
+        return await self.world.db.report(read)
+
 
 @pytest.fixture
 def limits() -> Limits:
@@ -96,9 +105,9 @@ async def test_a_batch(feed: Feed) -> None:
         event(1, at=at, address="198.51.100.7:2948"),
         event(2, "detach"),
         event(99),
-        event(3, "reachability", value=7),
+        event(3, "weather", value=7),
         event(1, at=at),
-        event(4, at=None, address=None, cell="262-01"),
+        event(4, at=None, address=None, tracking_area="262-01"),
     )
     assert found["applied"] == 3
     assert [(each["imei"], each["status"]) for each in found["events"]] == [
@@ -114,6 +123,33 @@ async def test_a_batch(feed: Feed) -> None:
     assert first.attached_at == now - timedelta(minutes=5)
     assert (await feed.state(2)).attached is False
     assert (await feed.state(4)).attached_at == now
+
+
+async def test_where_devices_are(feed: Feed) -> None:
+    """The cell, the signal and whether a device can be reached; the older of two changes nothing."""
+    now = feed.world.clock.now()
+    before = (now - timedelta(minutes=5)).isoformat()
+    found = await feed.ok(
+        event(1, "cell", mcc=311, mnc=480, cell=84281345, bearer=6, rsrp=-97),
+        event(1, "signal", rsrp=-80),
+        event(1, "reachability", reachable=False),
+        event(1, "cell", cell=7, at=before),
+        event(1, "reachability", reachable=True, at=before),
+        event(2, "cell", cell=-1),
+    )
+    assert [each["status"] for each in found["events"]] == [
+        *["applied"] * 3,
+        *["outdated"] * 2,
+        "applied",
+    ]
+    first, second = await feed.radio(1), await feed.radio(2)
+    assert (first.cell, first.signal_dbm, first.bearer) == ("311-480-84281345", -80, 6)
+    assert (first.contact.network, first.contact.network_at) == (False, now)
+    assert second.cell == ""
+    assert (await feed.why({"events": [event(1, "cell", mcc=311)]})).endswith("events[0].cell")
+    assert (await feed.why({"events": [event(1, "signal")]})).endswith("events[0].rsrp")
+    said = await feed.why({"events": [event(1, "reachability")]})
+    assert said.endswith("events[0].reachable")
 
 
 async def test_a_batch_in_pieces(feed: Feed) -> None:

@@ -1,6 +1,7 @@
 """Stories of v3 campaigns: each device begins in a slot of its cell, when it can be reached."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
 
@@ -8,14 +9,15 @@ from overair.config import Lwm2m, Slots
 from overair.core.attempt import AttemptState
 from overair.core.campaign import CampaignStatus
 from overair.core.ids import CampaignId
+from overair.core.network import EventKind, EventResult, NetworkEvent
 from overair.core.slots.radio import CellKey
 from overair.core.upgrade import Reason, UpgradeState
-from overair.engine import push, slots
+from overair.engine import network, push, slots
 from overair.engine.catalog import put_software
 from overair.engine.push import Job
 from overair.store import slots as store
 from overair.store.slots import SlotRow
-from tests.engine.world import SETTINGS, World, hours, software, story
+from tests.engine.world import SETTINGS, World, hours, imei, software, story
 
 S = CampaignStatus
 U = UpgradeState
@@ -181,6 +183,30 @@ def test_a_device_that_cannot_be_reached_waits_for_that(w: World) -> None:
     succeed(w, 2)
     w.wait(minutes=1)
     assert w.status(made) is S.ENDED
+
+
+@story
+def test_the_network_says_who_can_be_reached(w: World) -> None:
+    """Its word gives a device its slot, takes it away, and tells the cell (``docs/network.md``)."""
+    fleet(w, 1)
+    made = campaign(w, 1, end=9)
+    w.now += timedelta(minutes=1)
+    tell(w, 1, EventKind.REACHABILITY, reachable=False)
+    work(w)
+    assert w.outcome(1, made) == (U.ACCEPTED, R.NOT_REACHABLE)
+    w.wait(hours=3)
+    tell(w, 1, EventKind.CELL, cell=THERE, rsrp_dbm=POOR, bearer=6)
+    tell(w, 1, EventKind.REACHABILITY, reachable=True)
+    work(w)
+    assert at_work(w, 1) == [1]
+    given = place(w, 1, made)
+    assert given is not None
+    assert given.held.cell == THERE
+
+
+def tell(w: World, number: int, kind: EventKind, **said: Any) -> None:
+    event = NetworkEvent(imei=imei(number), kind=kind, at=w.now, **said)
+    assert network.apply(w.tx, [event], w.now) == [EventResult.APPLIED]
 
 
 @story

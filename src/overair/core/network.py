@@ -1,11 +1,11 @@
-"""What the network says of devices: attached here, detached there.
+"""What the network says of devices: attached here, detached there, in this cell, so well heard.
 
 Networks repeat themselves, deliver late and out of order, and their clocks are not ours. So an event
 counts by its own date and only if it is newer than what is known; one from the future counts as of
 now, because it would otherwise silence everything that comes after it.
 
-Further kinds (reachability, cell, signal) become members of ``EventKind``. A network that sends kinds
-which we do not know yet is told so, event by event, and everything else in its batch still counts.
+A network that sends kinds which we do not know is told so, event by event, and everything else in its
+batch still counts.
 
 Not here: what an attach sets going (``engine/network.py``, ``engine/push.py``).
 """
@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import Final
+
+from overair.core.slots.radio import CellKey
 
 _NAME: Final = re.compile(
     r"(?=.{1,253}\Z)[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?"
@@ -29,6 +31,9 @@ class EventKind(Enum):
 
     ATTACH = "attach"
     DETACH = "detach"
+    REACHABILITY = "reachability"  # whether it can be reached now
+    CELL = "cell"  # where it is
+    SIGNAL = "signal"  # how well it hears that cell
 
 
 class EventResult(Enum):
@@ -49,6 +54,21 @@ class NetworkEvent:
     kind: EventKind | None
     at: datetime
     address: str = ""
+    reachable: bool | None = None
+    cell: CellKey | None = None
+    rsrp_dbm: int | None = None
+    bearer: int | None = None
+
+    @property
+    def reaches(self) -> bool | None:
+        """Whether the device can be reached, as far as this event says."""
+        match self.kind:
+            case EventKind.ATTACH:
+                return True
+            case EventKind.DETACH:
+                return False
+            case _:
+                return self.reachable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

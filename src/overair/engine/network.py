@@ -17,6 +17,8 @@ from overair.core.ids import DeviceId
 from overair.core.network import EventKind, EventResult, NetworkEvent, NetworkState
 from overair.engine import push
 from overair.store import network as store
+from overair.store import push as due
+from overair.store import slots
 from overair.store.database import Tx
 
 LOOKED_AT: Final = 500  # devices of the line in one transaction, most of whom nobody wants to wake
@@ -36,10 +38,14 @@ def apply(tx: Tx, events: Sequence[NetworkEvent], now: datetime) -> list[EventRe
         if event.kind is None:
             results.append(EventResult.UNKNOWN_TYPE)
             continue
+        if event.kind not in (EventKind.ATTACH, EventKind.DETACH):
+            results.append(_note(tx, found.id, event, now))
+            continue
         after = states.get(found.id, found.state).after(event, now)
         if after is None:
             results.append(EventResult.OUTDATED)
             continue
+        _note(tx, found.id, event, now)
         states[found.id] = after if found.wanted else replace(after, waking_at=None)
         attached = attached or (found.wanted and event.kind is EventKind.ATTACH)
         results.append(EventResult.APPLIED)
@@ -47,6 +53,29 @@ def apply(tx: Tx, events: Sequence[NetworkEvent], now: datetime) -> list[EventRe
     if attached:
         tx.hint("push")
     return results
+
+
+def _note(tx: Tx, device_id: DeviceId, event: NetworkEvent, now: datetime) -> EventResult:
+    """Write down where a device is and whether it can be reached; one that waited for that has its turn."""
+    at = min(event.at, now)
+    known = slots.radio(tx, device_id)
+    newer = False
+    if event.reaches is not None:
+        last = known.contact.network_at
+        newer = last is None or last <= at
+        slots.set_reachable(tx, device_id, event.reaches, at)
+        if newer and event.reaches and due.hasten_unplaced(tx, [device_id], now):
+            tx.hint("push")
+    located = known.located_at is None or known.located_at <= at
+    if event.kind is EventKind.CELL and event.cell is not None and located:
+        dbm = event.rsrp_dbm  # of another cell the old signal says nothing
+        slots.set_location(tx, device_id, event.cell, dbm, event.bearer, at)
+        newer = True
+    elif event.kind is EventKind.SIGNAL and located:
+        bearer = known.bearer if event.bearer is None else event.bearer
+        slots.set_location(tx, device_id, known.cell, event.rsrp_dbm, bearer, at)
+        newer = True
+    return EventResult.APPLIED if newer else EventResult.OUTDATED
 
 
 def wake(tx: Tx, settings: Settings, now: datetime, share: int) -> int:

@@ -9,7 +9,7 @@ nothing the second time.
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeVar
 
 from msgspec import UNSET, Meta, UnsetType
 
@@ -24,7 +24,10 @@ from overair.core.network import (
     NetworkEvent,
     split_address,
 )
+from overair.core.slots.radio import CellKey, cell_key
 from overair.engine import network as engine
+
+T = TypeVar("T")
 
 network_routes = Routes("/api/network/v1", tag="Network feed")
 
@@ -34,6 +37,12 @@ _INSTANT: Final = re.compile(
     r"(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
 _YEARS: Final = range(1970, 3000)
+# What an event of a type has to say.
+_NEEDED: Final = {
+    EventKind.REACHABILITY: "reachable",
+    EventKind.CELL: "cell",
+    EventKind.SIGNAL: "rsrp",
+}
 _SHOWN = "What became of it; `unknownType` is a type that this version does not know."
 
 
@@ -44,8 +53,8 @@ class Event(Body):
     type: Annotated[
         str,
         Meta(
-            description="`attach` or `detach`; others are answered `unknownType`.",
-            extra_json_schema={"examples": ["attach", "detach"]},
+            description="`attach`, `detach`, `reachability`, `cell` or `signal`; others are answered `unknownType`.",
+            extra_json_schema={"examples": ["attach", "detach", "reachability", "cell", "signal"]},
         ),
     ]
     at: Annotated[DateTimeText, Meta(description="When; absent: now.")] | UnsetType = UNSET
@@ -57,6 +66,24 @@ class Event(Body):
                 extra_json_schema={"examples": ["198.51.100.7:2948", "[2001:db8::7]:2948"]},
             ),
         ]
+        | UnsetType
+    ) = UNSET
+    reachable: (
+        Annotated[bool, Meta(description="Of `reachability`: whether it can be reached.")]
+        | UnsetType
+    ) = UNSET
+    mcc: Annotated[int, Meta(description="Of `cell`: the country code.")] | UnsetType = UNSET
+    mnc: Annotated[int, Meta(description="Of `cell`: the network code.")] | UnsetType = UNSET
+    cell: Annotated[int, Meta(description="Of `cell`: its identity.")] | UnsetType = UNSET
+    bearer: (
+        Annotated[
+            int,
+            Meta(description="Of `cell` and `signal`: as in LwM2M's 4/0/0, such as 6 for LTE-FDD."),
+        ]
+        | UnsetType
+    ) = UNSET
+    rsrp: (
+        Annotated[int, Meta(description="Of `cell` and `signal`: the signal's RSRP in dBm.")]
         | UnsetType
     ) = UNSET
 
@@ -113,12 +140,28 @@ def _read(call: Call[EventBatch, None], place: int, event: Event, now: datetime)
             split_address(address, 1)
         except AddressError as error:
             raise RequestError(Refusal.VALUE, member=f"events[{place}].address") from error
+    kind = _KINDS.get(event.type)
+    needed = None if kind is None else _NEEDED.get(kind)
+    if needed is not None and getattr(event, needed) is UNSET:
+        raise RequestError(Refusal.VALUE, member=f"events[{place}].{needed}")
     return NetworkEvent(
         imei=call.formats.imei(event.imei),
-        kind=_KINDS.get(event.type),
+        kind=kind,
         at=now if event.at is UNSET else _instant(event.at, place),
         address=address,
+        reachable=_given(event.reachable),
+        cell=_cell(event) if kind is EventKind.CELL else None,
+        rsrp_dbm=_given(event.rsrp),
+        bearer=_given(event.bearer),
     )
+
+
+def _cell(event: Event) -> CellKey:
+    return cell_key(_given(event.mcc), _given(event.mnc), _given(event.cell), _given(event.bearer))
+
+
+def _given(value: T | UnsetType) -> T | None:
+    return None if isinstance(value, UnsetType) else value
 
 
 def _instant(text: str, place: int) -> datetime:
