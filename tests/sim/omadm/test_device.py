@@ -9,7 +9,7 @@ from overair.protocols.syncml.fumo import State
 from overair.sim.omadm.manners import COMMON, Manners, Oddity, wbxml_form, xml_form
 from overair.sim.omadm.profile import AttemptPlan, Behaviour, DevicePlan, Fate
 from overair.sim.omadm.roster import generate_roster
-from overair.sim.omadm.steps import Fetch, Step
+from overair.sim.omadm.steps import Answer, Fetch, Step
 from overair.sim.omadm.tally import Fortune, Phase
 from overair.sim.omadm.tree import Leaf
 from tests.sim.omadm.world import FILE, START, World
@@ -242,6 +242,56 @@ def test_a_download_that_is_refused_is_reported(status: int, code: int) -> None:
     made.push()
     made.run(hours=1)
     assert codes(made) == [code]
+
+
+def test_a_server_without_ranges_sends_it_all_again() -> None:
+    """A whole answer to a range begins the file anew, and it is whole in the end."""
+    made = world(AttemptPlan(cut_at=0.4))
+
+    def no_ranges(fetch: Fetch, answer: Answer) -> Answer:
+        if fetch.offset:
+            return Answer(status=200, body=FILE, total=len(FILE))
+        return answer
+
+    made.on_file = no_ranges
+    made.push()
+    made.run(hours=1)
+    truth = made.device.truth()
+    assert (truth.version, truth.ranges) == ("02", ())
+    assert truth.installs[0].sha256 == hashlib.sha256(FILE).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (Answer(status=200, body=FILE + b"more", total=len(FILE) + 4), 402),
+        (Answer(status=200, body=FILE[:-1], total=len(FILE) - 1), 402),
+        (Answer(status=200, media_type="application/vnd.oma.dd+xml", body=b"<x"), 400),
+    ],
+)
+def test_a_download_that_is_not_what_was_promised(answer: Answer, code: int) -> None:
+    """More or less than the descriptor says, or a descriptor that is none, is reported."""
+    made = world()
+    wrong = answer.media_type != ""
+    made.on_file = lambda fetch, own: (
+        answer if wrong or fetch.url.rpartition("/")[0].endswith("package") else own
+    )
+    made.push()
+    made.run(hours=1)
+    assert codes(made) == [code]
+    assert made.device.truth().errors
+
+
+def test_a_range_from_elsewhere_is_not_taken() -> None:
+    """Bytes that are not those that were asked for count as none."""
+    made = world(AttemptPlan(cut_at=0.5))
+    wrong = [Answer(status=206, body=b"x" * 10, start=3, total=len(FILE))]
+    made.on_file = lambda fetch, own: wrong.pop() if fetch.offset and wrong else own
+    made.push()
+    made.run(hours=1)
+    truth = made.device.truth()
+    assert truth.installs[0].sha256 == hashlib.sha256(FILE).hexdigest()
+    assert truth.errors
 
 
 def test_a_package_without_a_descriptor_works() -> None:

@@ -52,7 +52,8 @@ class World:
         self.attached: list[tuple[datetime, str]] = []
         # The next answers of the server, in place of its own: a status, or 0 for none.
         self.statuses: dict[str, list[int]] = {}
-        # What happens to the device between a request and its answer.
+        # What comes of a download, and what happens to the device before an answer arrives.
+        self.on_file: Callable[[Fetch, Answer], Answer] = lambda _fetch, answer: answer
         self.on_step: Callable[[Step], None] = lambda _step: None
         self._pushes = count(1)
         self._timers: list[tuple[datetime, int, str]] = []
@@ -128,7 +129,7 @@ class World:
                 return Answer(status=statuses.pop(0))
         if isinstance(step, Post):
             return self._post(path, step)
-        return self._file(path, step)
+        return self.on_file(step, self._file(path, step))
 
     def _post(self, path: str, post: Post) -> Answer:
         if path.startswith("/notify/"):

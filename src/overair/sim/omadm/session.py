@@ -171,13 +171,15 @@ class Session:
         """Package 1 once more, over the nonce that the refusal brought."""
         chal = answer.chal
         nonce = _next_nonce(chal)
-        if self.authenticated or self._tries == _TRIES or nonce is None:
-            self.is_refused = True
-            return self._fail(f"refused with {answer.code}")
         if chal is not None and chal.meta.type in (auth.BASIC, auth.MAC, auth.MD5):
             self._kind = chal.meta.type
+        # A password needs no nonce.
+        answerable = nonce is not None or (chal is not None and self._kind == auth.BASIC)
+        if self.authenticated or self._tries == _TRIES or not answerable:
+            self.is_refused = True
+            return self._fail(f"refused with {answer.code}")
         self._tries += 1
-        self._client_nonce = nonce
+        self._client_nonce = self._client_nonce if nonce is None else nonce
         self._shows_cred = True
         if self._manners.has(Oddity.RESTARTS_MSG_ID):
             self._sent = self._heard = 0
