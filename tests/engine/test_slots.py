@@ -283,6 +283,26 @@ def test_a_slot_that_passes_without_the_device_is_followed_by_another(w: World) 
 
 
 @story
+def test_every_wait_for_a_slot_is_explained(w: World) -> None:
+    """Its slot, its being reached, room in its cell: what a person is told is what it waits for."""
+    fleet(w, 1, 2, 3)
+    come(w, 2, registered=False)
+    made = campaign(w, 1, 2, start=1, end=1, download_windows=hours((0, 1)))
+    begin = w.now.replace(hour=0) + timedelta(days=1)
+    assert (w.explain(1).wait, w.explain(1).until) == ("slot", begin)
+    assert HERE in w.explain(1).sentence
+    assert (w.explain(2).wait, w.explain(2).until) == ("reach", None)
+    move(w, 3, HERE, POOR)
+    other = campaign(w, 3, start=1, end=1, download_windows=hours((0, 1)))
+    assert w.outcome(3, other) == (U.ACCEPTED, R.CELL_FULL)
+    assert w.explain(3).wait == "cell"
+    w.wait_until(begin)
+    work(w)
+    assert w.explain(1).wait == "offered"
+    assert w.outcome(1, made) == (U.PENDING, R.NOTIFIED)
+
+
+@story
 def test_windows_and_dates_hold(w: World) -> None:
     """Slots are inside the campaign's windows, also when it begins in the middle of a day."""
     fleet(w, *range(1, 7))

@@ -8,12 +8,12 @@ from overair.core.listener import ListenerRules
 from overair.engine import licenses, listeners
 from overair.store import Database, Tx
 from overair.store.verify import CHECKS, verify
-from tests.engine import pushed
+from tests.engine import pushed, test_slots
 from tests.engine.world import World, imei
 
 # What is broken by hand, for each check. The devices: 1 succeeded, 2 is at work, 3 waits, 4 failed
 # once and waits, 5 was rejected, 6 has a licence and has been told of nothing, 7 is tried on after its
-# campaign, 8 was told to come.
+# campaign, 8 was told to come, 9 has a slot.
 FAULTS = {
     "tally": "update tally set count = count + 1 where state = 'succeeded'",
     "one open action": (
@@ -38,6 +38,7 @@ FAULTS = {
     "campaigns go on": "update campaign set due_at = null",
     "queued devices are free": "update campaign set status = 'scheduled' where status = 'ended'",
     "pushed devices go on": "update device_upgrade set due_at = null where imei = '{8}'",
+    "slots are taken": "update slot_taken set share = share - 1",
     "license pool": "update subscription set license_used_count = 7",
     "license account": (
         "update license set account_id = (select id from account order by id limit 1)"
@@ -72,6 +73,8 @@ def fill(tx: Tx) -> None:
     pushed.pass_time(w, hours=17)
     pushed.campaign(w, [8], end=9)
     pushed.due(w)
+    test_slots.fleet(w, 9)
+    test_slots.campaign(w, 9, start=1, end=9)
 
 
 def findings(tx: Tx) -> dict[str, int]:
@@ -94,7 +97,7 @@ async def test_a_broken_invariant_is_found(database: Database, name: str) -> Non
         fill(tx)
         assert findings(tx) == {}
         sql = FAULTS[name]
-        for number in range(1, 9):
+        for number in range(1, 10):
             sql = sql.replace(f"{{{number}}}", imei(number))
         assert tx.execute(sql) > 0
         found = findings(tx)

@@ -38,6 +38,9 @@ class Wait(StrEnum):
     CHECK_IN = "check_in"  # nothing: it is offered at its next check-in
     TURN = "turn"  # its notification, which is due
     ATTACH = "attach"  # to be seen by the network, or to open a session
+    REACH = "reach"  # to be reachable
+    SLOT = "slot"  # its slot
+    CELL = "cell"  # room in its cell
     VERSION = "version"  # to show the version that it says it has installed
 
 

@@ -47,6 +47,9 @@ SENTENCES = {
     Wait.CHECK_IN: "The update is offered at the device's next check-in.",
     Wait.TURN: "The device is notified as soon as it is its turn.",
     Wait.ATTACH: "The device is notified when the network sees it.",
+    Wait.REACH: "The device cannot be reached; it gets a slot when it can.",
+    Wait.SLOT: "The device's slot has not begun.",
+    Wait.CELL: "There is no room in the device's cell.",
     Wait.VERSION: "The device is to show the new version.",
 }
 

@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 
 from overair.config import Settings
 from overair.core.attempt import AttemptState
+from overair.core.campaign import BEFORE_START
 from overair.core.plan import Place, Wait, decide
+from overair.core.terms import TERMS
 from overair.core.upgrade import Reason, UpgradeState
 from overair.engine.assign import serves
-from overair.store import attempts, dm_accounts, push
+from overair.store import attempts, dm_accounts, push, slots
 from overair.store.campaigns import Campaign
 from overair.store.database import Tx
 from overair.store.polls import Device
@@ -63,6 +65,8 @@ def _why(
         return _queued(tx, upgrade, settings, now)
     if upgrade.state not in (UpgradeState.ACCEPTED, UpgradeState.PENDING):
         return None
+    if TERMS[campaign.api_version].slots and campaign.status not in BEFORE_START:
+        return _slotted(tx, upgrade)
     zone = device.zone if settings.windows_in_device_time else None
     place = Place(state=upgrade.state, busy=attempt is not None, zone=zone or UTC)
     decision = decide(
@@ -93,6 +97,33 @@ def _under_way(state: AttemptState, own: push.PushAttempt, upgrade: Upgrade) -> 
         else "The device has taken its command; its report is awaited."
     )
     return state.value, sentence, upgrade.due_at
+
+
+def _slotted(tx: Tx, upgrade: Upgrade) -> Why | None:
+    """What a device of a v3 campaign waits for while it is not at work."""
+    place = slots.places(tx, [upgrade.id]).get(upgrade.id)
+    if place is not None and not place.begun:
+        where = f"cell {place.held.cell}" if place.held.cell else "a cell that is not known"
+        failure = " after its last attempt failed" if upgrade.attempts else ""
+        return (
+            Wait.SLOT.value,
+            f"The device has a slot in {where}{failure}, until {place.ends_at:%d %b %H:%M} UTC.",
+            place.starts_at,
+        )
+    match upgrade.reason:
+        case Reason.NOT_REACHABLE:
+            sentence = (
+                "The device is not registered, or the network does not see it; it gets a slot when it"
+                " can be reached."
+            )
+            return Wait.REACH.value, sentence, None
+        case Reason.CELL_FULL:
+            sentence = "All slots of the device's cell are taken up to the campaign's end."
+            return Wait.CELL.value, sentence, upgrade.due_at
+        case Reason.NO_TIME_LEFT:
+            return Wait.NO_TIME_LEFT.value, "No slot is left in the campaign.", None
+        case _:
+            return Wait.TURN.value, "The device gets its slot next.", upgrade.due_at
 
 
 def _queued(tx: Tx, upgrade: Upgrade, settings: Settings, now: datetime) -> Why:

@@ -160,6 +160,16 @@ CHECKS: tuple[Check, ...] = (
         ),
     ),
     Check(
+        name="slots are taken",
+        says="what a slot's devices take of their cell is counted there",
+        find=_query(
+            "select s.cell, s.slot_key, sum(s.share), coalesce(t.share, 0) from slot s"
+            " left join slot_taken t on t.cell = s.cell and t.slot_key = s.slot_key"
+            " where not s.begun group by s.cell, s.slot_key, t.share"
+            " having sum(s.share) > coalesce(t.share, 0)"
+        ),
+    ),
+    Check(
         name="license pool",
         says="the licences in use are as many as are assigned",
         find=_query(
