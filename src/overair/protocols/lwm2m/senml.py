@@ -125,7 +125,7 @@ def _value(record: Mapping[object, object], *, is_json: bool) -> Raw | None:
         raise UnreadableError("several values in one record")
     if given[0] == "v" and isinstance(value, int | float) and not isinstance(value, bool):
         # Integers of Python have no end, those of the protocol 64 bits.
-        if abs(value) < 1 << 64 and math.isfinite(value):
+        if abs(value) < 1 << 64 if isinstance(value, int) else math.isfinite(value):
             return value
     elif (
         (given[0] == "vb" and isinstance(value, bool))
@@ -164,16 +164,14 @@ def encode_senml_cbor(readings: Mapping[Path, Raw], base: Path) -> bytes:
 
 
 def _records(readings: Mapping[Path, Raw], base: Path) -> Iterable[dict[str, Raw]]:
+    # A value of the base itself has no name; then the slash is part of the others' names.
     base_name = path_text(base)
-    below = base_name if base_name == "/" else base_name + "/"
+    if base not in readings and base:
+        base_name += "/"
     for index, (path, raw) in enumerate(readings.items()):
-        record: dict[str, Raw] = {}
-        if path == base:
-            record["bn" if index == 0 else "n"] = base_name
-        else:
-            if index == 0:
-                record["bn"] = below
-            record["n"] = path_text(path).removeprefix(below)
+        record: dict[str, Raw] = {"bn": base_name} if index == 0 else {}
+        if path != base:
+            record["n"] = path_text(path).removeprefix(base_name)
         record[_label(raw)] = str(raw) if isinstance(raw, ObjectLink) else raw
         yield record
 
