@@ -26,24 +26,32 @@ def move(
             deltas[old] = deltas.get(old, 0) - 1
         if new is not None:
             deltas[new] = deltas.get(new, 0) + 1
-    if not deltas:
-        return
-    tx.many(
-        "insert into tally (campaign_id, state, slot, count) values (?, ?, ?, ?)"
-        " on conflict (campaign_id, state, slot) do update set count = tally.count + excluded.count",
-        # Always in the same order, so that two writers cannot lock each other out.
-        [(campaign_id, state.value, tx.slot, n) for state, n in sorted(deltas.items()) if n],
-    )
+    params: list[object] = []
+    # Always in the same order, so that two writers cannot lock each other out.
+    for state, n in sorted(deltas.items()):
+        if n:
+            params += (campaign_id, state.value, tx.slot, n)
+    if params:
+        rows = ", ".join(["(?, ?, ?, ?)"] * (len(params) // 4))
+        tx.execute(
+            f"insert into tally (campaign_id, state, slot, count) values {rows}"
+            " on conflict (campaign_id, state, slot)"
+            " do update set count = tally.count + excluded.count",
+            params,
+        )
 
 
 def any_in(tx: Tx, campaign_id: CampaignId, states: Collection[UpgradeState]) -> bool:
     """Whether the campaign has a device in one of these states."""
-    row = tx.one(
-        f"select 1 from tally where campaign_id = ? and state in ({marks(len(states))})"
-        " group by state having sum(count) > 0 limit 1",
-        (campaign_id, *[state.value for state in states]),
-    )
-    return row is not None
+    # Nearly always some are pending, and the first look is the last.
+    for state in sorted(states, key=UpgradeState.PENDING.__ne__):
+        row = tx.one(
+            "select sum(count) from tally where campaign_id = ? and state = ?",
+            (campaign_id, state.value),
+        )
+        if row is not None and row[0]:
+            return True
+    return False
 
 
 def counts(tx: Tx, campaign_id: CampaignId) -> dict[UpgradeState, int]:

@@ -211,21 +211,21 @@ class Move(NamedTuple):
 
 def apply(tx: Tx, moves: Sequence[Move], now: datetime) -> None:
     """Write changes; each upgrade must still be where the caller saw it (it holds the locks)."""
-    tx.many(
-        "update device_upgrade set state = ?, reason = ?, device_id = coalesce(?, device_id),"
-        " updated_at = ? where id = ? and state = ?",
-        [
-            (
-                move.state.value,
-                move.reason.value,
-                move.device_id,
-                to_ms(now),
-                move.upgrade.id,
-                move.upgrade.state.value,
-            )
-            for move in moves
-        ],
-    )
+    # Only what changes is named: SQLite writes every index of a column that is, changed or not.
+    alike: dict[str, list[list[object]]] = {}
+    for move in moves:
+        upgrade = move.upgrade
+        names = "reason = ?, updated_at = ?"
+        values: list[object] = [move.reason.value, to_ms(now)]
+        if move.state is not upgrade.state:
+            names += ", state = ?"
+            values.append(move.state.value)
+        if move.device_id is not None and move.device_id != upgrade.device_id:
+            names += ", device_id = ?"
+            values.append(move.device_id)
+        alike.setdefault(names, []).append([*values, upgrade.id, upgrade.state.value])
+    for names, rows in alike.items():
+        tx.many(f"update device_upgrade set {names} where id = ? and state = ?", rows)
 
 
 def offered(tx: Tx, upgrade: Upgrade, state: UpgradeState, reason: Reason, now: datetime) -> None:

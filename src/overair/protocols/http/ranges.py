@@ -23,6 +23,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum, auto
+from functools import lru_cache
 
 # Numbers of more digits than this are past the end of any file. They are cut down before they are
 # converted, because converting a number takes time quadratic in its length.
@@ -130,6 +131,7 @@ def select(
     return Selection(status=206, start=start, end=end)
 
 
+@lru_cache(maxsize=1024)  # of the same few files
 def http_date(instant: datetime) -> str:
     """Write an instant as IMF-fixdate (RFC 9110 5.6.7), whatever the locale."""
     at = instant.astimezone(UTC)
