@@ -1,4 +1,4 @@
-"""What has to be forgotten: old check-ins, device logs, sessions, and bytes that nobody refers to.
+"""What has to be forgotten: old check-ins, device logs, sessions, slots, and bytes that nobody refers to.
 
 Each turn deletes in small batches, so that devices' reports come in between, and starts again when
 there was nothing more. Sessions of people are forgotten by logins, callbacks by their delivery.
@@ -13,12 +13,14 @@ from overair.artifacts.errors import StorageError
 from overair.artifacts.storage import ArtifactStorage
 from overair.clock import Clock
 from overair.config import Settings
+from overair.core.slots.grid import key_of
 from overair.engine import devicelog
-from overair.store import dm_sessions, packages, seen
+from overair.store import dm_sessions, packages, seen, slots
 from overair.store.database import Database, StoreError
 
 BATCH: Final = 5000  # rows to one delete
 INTERVAL_S: Final = 600.0
+OLD_SLOTS: Final = timedelta(days=2)  # longer than a slot, and than a place is missed for
 YOUNG: Final = timedelta(days=1)  # bytes this new may belong to a request that is under way
 
 log = structlog.get_logger()
@@ -61,6 +63,9 @@ class Housekeeping:
             pass
         silent = now - timedelta(seconds=settings.omadm.session_idle_s)
         while await self._db.transact(dm_sessions.purge, silent, BATCH) >= BATCH:
+            pass
+        over = key_of(now - OLD_SLOTS, settings.slots.minutes)
+        while await self._db.transact(slots.drop_taken, over, BATCH) >= BATCH:
             pass
         referenced = await self._db.report(packages.referenced)
         await self._storage.sweep(referenced, before=wall - YOUNG)

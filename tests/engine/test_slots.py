@@ -303,6 +303,26 @@ def test_every_wait_for_a_slot_is_explained(w: World) -> None:
 
 
 @story
+def test_devices_that_fit_join_by_themselves(w: World) -> None:
+    """Of the same model and version, in no campaign, once; never more than a pilot may have."""
+    w.settings = msgspec.structs.replace(SETTINGS, lwm2m=Lwm2m(coap="127.0.0.1:5683"))
+    fleet(w, 1)
+    made = campaign(w, 1, end=9, auto_add_devices=True)
+    w.add_devices(2)  # over HTTP
+    fleet(w, 3)
+    w.add_devices(4, protocol="LWM2M", version="00")
+    w.wait(minutes=1)
+    assert w.members(made) == {imei(1), imei(3)}
+    assert w.outcome(3, made) == (U.ACCEPTED, R.SLOTTED)
+    fleet(w, *range(10, 40))
+    w.wait(minutes=1)
+    assert len(w.members(made)) == w.settings.limits.pilot_devices
+    alone = campaign(w, 35, end=9)
+    w.wait(minutes=5)
+    assert w.members(alone) == {imei(35)}
+
+
+@story
 def test_windows_and_dates_hold(w: World) -> None:
     """Slots are inside the campaign's windows, also when it begins in the middle of a day."""
     fleet(w, *range(1, 7))

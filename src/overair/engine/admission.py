@@ -16,7 +16,17 @@ from overair.core.licenses import has_pool, license_needed
 from overair.core.upgrade import Reason, UpgradeEvent, UpgradeState
 from overair.engine import slots
 from overair.engine.upgrades import Happening, apply_events
-from overair.store import attempts, campaigns, licenses, push, subscriptions, tally, upgrades
+from overair.store import (
+    attempts,
+    campaigns,
+    licenses,
+    proofs,
+    push,
+    subscriptions,
+    tally,
+    upgrades,
+)
+from overair.store import slots as places
 from overair.store.campaigns import Campaign, DeviceListChange
 from overair.store.database import Tx
 from overair.store.subscriptions import Subscription
@@ -36,6 +46,34 @@ def add(tx: Tx, campaign_id: CampaignId, imeis: Sequence[str], now: datetime) ->
     """Put devices into the campaign, unchecked."""
     added = upgrades.add(tx, campaign_id, imeis, now)
     tally.move(tx, campaign_id, [(None, UpgradeState.REQUESTED)] * added)
+
+
+def take_in_others(tx: Tx, campaign: Campaign, settings: Settings, now: datetime) -> int:
+    """Take in devices that fit and are in no campaign (``autoAddDevicesFlag``); how many were found.
+
+    A package that is not proven yet keeps its limit.
+    """
+    room = settings.limits.sweep_devices
+    proof = proofs.get(tx, campaign.account_id, campaign.package_id)
+    if proof is None or proof.proven_at is None:
+        present = sum(tally.counts(tx, campaign.id).values())
+        room = min(room, settings.limits.pilot_devices - present)
+    if room <= 0:
+        return 0
+    others = places.joiners(
+        tx,
+        campaign.account_id,
+        campaign.id,
+        make=campaign.make,
+        model=campaign.model,
+        version=campaign.from_version,
+        protocol=campaign.protocol,
+        limit=room,
+    )
+    add(tx, campaign.id, others, now)
+    joined = upgrades.of_imeis(tx, campaign.id, others)
+    check(tx, campaign, joined, settings, now)
+    return len(others)
 
 
 def remove(tx: Tx, campaign_id: CampaignId, found: Sequence[Upgrade]) -> None:

@@ -28,7 +28,7 @@ from overair.core.protocols import OMADM, PUSHED
 from overair.core.terms import TERMS
 from overair.core.upgrade import OPEN, Reason, UpgradeEvent, UpgradeState
 from overair.engine import slots
-from overair.engine.admission import carry_out, check
+from overair.engine.admission import carry_out, check, take_in_others
 from overair.engine.notify import notify_campaign
 from overair.engine.schedule import begin_at
 from overair.engine.upgrades import Happening, apply_events
@@ -183,6 +183,13 @@ def _watch(tx: Tx, campaign: Campaign, settings: Settings, now: datetime) -> boo
     ):
         tx.hint("push")
         return True
+    if terms.slots:
+        if campaign.auto_add_devices:
+            take_in_others(tx, campaign, settings, now)
+        waiting = upgrades.unplanned(tx, campaign.id, settings.limits.sweep_devices)
+        if waiting:
+            slots.schedule(tx, campaign, waiting, settings, now)
+            return True
     campaigns.set_due(tx, campaign.id, _next_watch(campaign, now))
     return False
 
