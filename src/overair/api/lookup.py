@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Concatenate, Generic, ParamSpec, TypeVar
 
+from overair.core.campaign import CampaignStatus
 from overair.core.errors import Refusal, RequestError
 from overair.core.ids import AccountId, CampaignId, DeviceId
 from overair.core.words import is_shown
@@ -101,3 +102,17 @@ def campaign_cursor(tx: Tx, account_id: AccountId, cursor: str, api_version: int
     if found is None:
         raise RequestError(Refusal.LAST_SEEN_CAMPAIGN_ID)
     return found.id
+
+
+def campaign_page(
+    tx: Tx,
+    account_id: AccountId,
+    api_version: int,
+    status: CampaignStatus,
+    cursor: str,
+    limit: int,
+) -> Page[Campaign]:
+    """A page of the account's campaigns of a version that have a status. Raises RequestError."""
+    after = campaign_cursor(tx, account_id, cursor, api_version)
+    found = campaigns.by_status(tx, account_id, api_version, status, after, limit + 1)
+    return Page.of(found, limit)

@@ -143,6 +143,7 @@ def schema_hook(kind: type) -> dict[str, object]:
 
 MEMBERS: Mapping[str, Refusal] = {
     "accountName": Refusal.ACCOUNT_NAME,
+    "campaignTimeWindowList": Refusal.TIME_WINDOW,
     "callback": Refusal.CALLBACK_URL,
     "campaignStatus": Refusal.CAMPAIGN_STATUS,
     "deviceIds": Refusal.DEVICE_LIST_EMPTY,

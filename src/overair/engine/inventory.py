@@ -28,8 +28,11 @@ class TooManyAttributesError(Exception):
 
 
 def ask_again(tx: Tx, device_id: DeviceId) -> None:
-    """Ask the device what it is, and what it runs, at its next check-in (``http-ddi.md`` 5.1)."""
+    """Ask the device what it is, and what it runs: at its next check-in, or at once if it is come to
+    (``http-ddi.md`` 5.1, ``lifecycle.md`` 5.8).
+    """
     inventory.want_attributes(tx, device_id)
+    tx.hint("lwm2m")
 
 
 def record_attributes(

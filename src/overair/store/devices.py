@@ -119,6 +119,42 @@ def by_imei(tx: Tx, imei: str, account_id: AccountId | None = None) -> Device | 
     return _device(row, [_software(item) for item in software])
 
 
+def named(tx: Tx, account_id: AccountId, imeis: Sequence[str]) -> dict[str, Device]:
+    """The account's devices among the IMEIs, by IMEI."""
+    rows: list[Row] = []
+    software: dict[DeviceId, list[Software]] = {}
+    for start in range(0, len(imeis), CHUNK):
+        chunk = imeis[start : start + CHUNK]
+        among = f"d.account_id = ? and d.imei in ({marks(len(chunk))})"
+        rows += tx.all(f"{_SELECT} where {among}", [account_id, *chunk])
+        for row in tx.all(
+            "select w.device_id, w.name, w.version, w.kind, w.upgraded_at from device d"
+            f" join device_software w on w.device_id = d.id where {among} order by w.name",
+            [account_id, *chunk],
+        ):
+            software.setdefault(DeviceId(row[0]), []).append(_software(row[1:]))
+    return {row[2]: _device(row, software.get(DeviceId(row[0]), ())) for row in rows}
+
+
+def connected_at(tx: Tx, device_ids: Sequence[DeviceId]) -> dict[DeviceId, datetime]:
+    """When these devices were last heard of, by us or by the network; those that never were are missing."""
+    found: dict[DeviceId, datetime] = {}
+    for start in range(0, len(device_ids), CHUNK):
+        chunk = device_ids[start : start + CHUNK]
+        for device_id, *instants in tx.all(
+            "select d.id, s.seen_at, n.heard_at, n.attached_at,"
+            " case when n.reachable then n.reachable_at end from device d"
+            " left join device_seen s on s.device_id = d.id"
+            " left join device_network n on n.device_id = d.id"
+            f" where d.id in ({marks(len(chunk))})",
+            list(chunk),
+        ):
+            last = max(instant or 0 for instant in instants)
+            if last:
+                found[DeviceId(device_id)] = from_ms(last)
+    return found
+
+
 def ids_of(tx: Tx, account_id: AccountId, imeis: Sequence[str]) -> dict[str, DeviceId]:
     """Ids of the account's devices among the IMEIs."""
     found: dict[str, DeviceId] = {}
@@ -164,10 +200,11 @@ class PastUpgrade:
     reason: Reason
     started_at: datetime | None
     updated_at: datetime
+    attempts: int
 
 
 _HISTORY = """select c.uuid, c.name, c.api_version, c.kind, p.name, p.from_version, p.to_version,
- c.start_date, u.state, u.reason, u.started_at, u.updated_at from device_upgrade u
+ c.start_date, u.state, u.reason, u.started_at, u.updated_at, u.attempts from device_upgrade u
  join campaign c on c.id = u.campaign_id join package p on p.id = c.package_id
  where u.device_id = ? and c.api_version = ? and u.updated_at >= ?"""
 _FAILED_ONCE = """u.attempts > 1 or u.attempts = 1 and (u.reason = ? or u.state = ?)"""
@@ -219,6 +256,7 @@ def _past(rows: Sequence[Row]) -> list[PastUpgrade]:
             reason=Reason(row[9]),
             started_at=opt_from_ms(row[10]),
             updated_at=from_ms(row[11]),
+            attempts=row[12],
         )
         for row in rows
     ]

@@ -4,6 +4,7 @@ from datetime import date
 
 from msgspec import UNSET, UnsetType
 
+from overair.api.installed import InstalledSoftware, files, running
 from overair.api.lookup import START, device_page
 from overair.api.routing import Call, Routes
 from overair.api.v2.shapes import (
@@ -15,9 +16,9 @@ from overair.api.v2.shapes import (
     last_id,
     wanted_protocol,
 )
-from overair.api.wire import Answer, DateTimeText, Imei, Query
+from overair.api.wire import Answer, Imei, Query
 from overair.core.errors import Refusal
-from overair.core.instants import datetime_text, time_text
+from overair.core.instants import time_text
 from overair.store import packages
 from overair.store.devices import Device
 
@@ -43,14 +44,6 @@ class SoftwarePackage(Answer):
 class DeviceQuery(Query):
     last_seen_device_id: str = START
     distribution_type: Distribution | UnsetType = UNSET
-
-
-class InstalledSoftware(Answer):
-    """Something that a device runs, or a configuration file that it was given."""
-
-    name: str
-    version: str
-    upgrade_time: DateTimeText
 
 
 class AccountDevice(Answer, kw_only=True):
@@ -137,37 +130,9 @@ def _device(device: Device) -> AccountDevice:
         # Software other than firmware comes over HTTP only.
         app_fota_eligible=device.fota_eligible and device.protocol == "HTTP",
         license_assigned=device.licensed,
-        software_list=_software(device),
+        software_list=[*running(device), *files(device)],
         create_time=time_text(device.created_at),
         update_time=time_text(device.updated_at),
         upgrade_time=UNSET if device.upgraded_at is None else time_text(device.upgraded_at),
         refresh_time=UNSET if device.refreshed_at is None else time_text(device.refreshed_at),
     )
-
-
-def _software(device: Device) -> list[InstalledSoftware]:
-    """What the device runs now, then its configuration files.
-
-    The version counts that it shows itself: what was installed once and is not running any more is
-    history. Running software that we did not install goes by its version, which campaigns also
-    take for its name (API 11, row 25).
-    """
-    running = [
-        item
-        for item in device.software
-        if item.kind == "software" and item.version == device.version
-    ]
-    files = [item for item in device.software if item.kind == "file"]
-    shown = [
-        InstalledSoftware(
-            name=item.name, version=item.version, upgrade_time=datetime_text(item.upgraded_at)
-        )
-        for item in (*running, *files)
-    ]
-    if device.version and not running:
-        known_at = device.refreshed_at or device.created_at
-        first = InstalledSoftware(
-            name=device.version, version=device.version, upgrade_time=datetime_text(known_at)
-        )
-        shown.insert(0, first)
-    return shown

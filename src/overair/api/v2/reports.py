@@ -9,8 +9,8 @@ from msgspec import UNSET, Meta, UnsetType
 from overair.api.lookup import (
     START,
     Page,
-    campaign_cursor,
     campaign_named,
+    campaign_page,
     device_cursor,
     device_named,
 )
@@ -30,7 +30,7 @@ from overair.core.history import history_start
 from overair.core.ids import AccountId
 from overair.core.instants import datetime_text
 from overair.core.words.v2 import CAMPAIGN_FILTER_V2, device_v2
-from overair.store import campaigns, devices, tally, upgrades
+from overair.store import devices, tally, upgrades
 from overair.store.campaigns import Campaign
 from overair.store.database import Tx
 from overair.store.devices import PastUpgrade
@@ -99,8 +99,9 @@ async def list_campaigns(call: Call[None, CampaignQuery]) -> CampaignHistory:
     if status is None:
         raise RequestError(Refusal.CAMPAIGN_STATUS)
     page = await call.db.report(
-        _campaigns,
+        campaign_page,
         account.id,
+        API_VERSION,
         status,
         call.query.last_seen_campaign_id,
         call.settings.limits.page_size,
@@ -110,14 +111,6 @@ async def list_campaigns(call: Call[None, CampaignQuery]) -> CampaignHistory:
         last_seen_campaign_id=last_id([campaign.uuid for campaign in page.items]),
         campaign_list=[campaign_software(campaign) for campaign in page.items],
     )
-
-
-def _campaigns(
-    tx: Tx, account_id: AccountId, status: CampaignStatus, cursor: str, limit: int
-) -> Page[Campaign]:
-    after = campaign_cursor(tx, account_id, cursor, API_VERSION)
-    found = campaigns.by_status(tx, account_id, API_VERSION, status, after, limit + 1)
-    return Page.of(found, limit)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
