@@ -23,7 +23,8 @@ PAUSE = timedelta(minutes=1)
 
 def pushes(call: Call, *, late: timedelta = timedelta()) -> list[timedelta]:
     """When a server that looks whenever it is due, or so much later, sends notifications."""
-    now, sent = call.called_at, []
+    now = call.called_at
+    sent: list[timedelta] = []
     while True:
         step = carry_on(call, now, PAUSE)
         if step.over:
