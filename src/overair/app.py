@@ -41,6 +41,10 @@ from overair.devices.dm.downloads import Downloads
 from overair.devices.dm.edge import PATH as DM_PATH
 from overair.devices.dm.edge import Dm, DmRooms
 from overair.devices.gate import Gate as DeviceGate
+from overair.devices.lwm2m.edge import Lwm2m, Lwm2mRooms
+from overair.devices.lwm2m.files import PATH as FILES_PATH
+from overair.devices.lwm2m.files import Files
+from overair.devices.lwm2m.images import Images
 from overair.devices.seen import SeenBuffer
 from overair.devices.sending import Sending
 from overair.engine.advance import Advance
@@ -69,6 +73,7 @@ log = structlog.get_logger()
 BACKLOG = 4096  # a fleet that comes back after a power cut opens its connections all at once
 GC_THRESHOLD = (20_000, 20, 20)
 DRAIN_S = 20.0  # for what is under way at a stop; service managers kill after 90 or less
+STAND_BY_S = 5.0  # between two tries to have the ports of a process that died
 TEXT = b"text/plain; charset=utf-8"
 JSON = b"application/json"
 
@@ -127,6 +132,27 @@ class Server:
                 on_session=self.metrics.count_check_in,
             )
         )
+        self.files = Files(
+            self.db,
+            self.clock,
+            self.wall,
+            settings,
+            self.key,
+            self.sending,
+            Images(self.storage, settings.lwm2m.image_cache_bytes),
+        )
+        self.lwm2m = Lwm2m(
+            Lwm2mRooms(
+                db=self.db,
+                clock=self.clock,
+                wall=self.wall,
+                settings=settings,
+                seal=self.seal,
+                seen=self.seen,
+                files=self.files,
+                on_contact=self.metrics.count_check_in,
+            )
+        )
         self.push = PushDelivery(
             self.db,
             self.clock,
@@ -145,6 +171,7 @@ class Server:
         while await self.db.transact(adopt, self.seal):
             pass
         self._openapi = openapi_json()
+        await self._open_lwm2m()
         loops: list[Callable[[], Awaitable[None]]] = [self.seen.run]
         if self.settings.engine:
             loops += [
@@ -153,7 +180,29 @@ class Server:
                 self.push.run,
                 Housekeeping(self.db, self.storage, self.clock, self.wall, self.settings).run,
             ]
-        self._tasks = [asyncio.create_task(_kept_alive(loop)) for loop in loops]
+        self._tasks += [asyncio.create_task(_kept_alive(loop)) for loop in loops]
+
+    async def _open_lwm2m(self) -> None:
+        """Listen for LwM2M devices, if we are to. Raises ConfigError.
+
+        Of several processes one has the ports, and with them everything that is about these devices; the
+        others stand by, should it die.
+        """
+        if not (self.settings.lwm2m.coap or self.settings.lwm2m.coaps):
+            return
+        if self.settings.workers == 1:
+            await self.lwm2m.start()
+        else:
+            self._tasks.append(asyncio.create_task(self._stand_by()))
+
+    async def _stand_by(self) -> None:
+        while True:
+            try:
+                await self.lwm2m.start()
+            except ConfigError:
+                await asyncio.sleep(STAND_BY_S)
+            else:
+                return
 
     async def close(self) -> None:
         """Stop the loops, write what is only in memory, and let go of everything."""
@@ -162,6 +211,7 @@ class Server:
         for task in self._tasks:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+        await self.lwm2m.close()
         await self.seen.flush()
         self.api_gate.close()
         await self.storage.close()
@@ -185,6 +235,8 @@ class Server:
         elif path == DM_PATH or path.startswith(f"{DM_PATH}/"):
             await self.dm(scope, receive, send)
             self.metrics.device_latency.observe(loop.time() - began)
+        elif path.startswith(f"{FILES_PATH}/"):
+            await self.files(scope, receive, send)
         else:
             await respond(send, await self._page(scope, path), head=scope["method"] == "HEAD")
 

@@ -35,18 +35,16 @@ class Owner(NamedTuple):
     active: bool  # the customer's account
     endpoint: str | None
     identity: str | None
-    licensed: bool
 
 
 _OWNER = """d.id, d.imei, d.make, d.model, d.protocol, d.status, t.active, a.endpoint,
- a.psk_identity, l.device_id from device d join account t on t.id = d.account_id
- left join lwm2m_account a on a.device_id = d.id left join license l on l.device_id = d.id"""
+ a.psk_identity from device d join account t on t.id = d.account_id
+ left join lwm2m_account a on a.device_id = d.id"""
 
 
 def _owner(row: Row) -> Owner:
     return Owner(
         DeviceId(row[0]), row[1], row[2], row[3], row[4], row[5], bool(row[6]), row[7], row[8],
-        row[9] is not None,
     )  # fmt: skip
 
 

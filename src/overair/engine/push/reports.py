@@ -52,12 +52,13 @@ def failed(
     *,
     code: int | None = None,
     text: str = "",
+    final: bool = False,
 ) -> None:
-    """The device did not do it, and says so."""
+    """The device did not do it, and says so; ``final``: there is no sense in another try."""
     _record(
         tx,
         job,
-        AttemptEvent.FAIL,
+        AttemptEvent.GIVE_UP if final else AttemptEvent.FAIL,
         settings,
         now,
         _message(now, "failed", code, text, finished="failure"),

@@ -28,13 +28,14 @@ create table lwm2m_registration (
 
 create table lwm2m_attempt (
     attempt_id bigint primary key references attempt (id),
-    former_result integer not null default 0,   -- that the device showed before we began
     method text not null default '',            -- push, or the scheme of a pull; '': not begun
-    begun_at bigint,                            -- the device took the address, or the first block
-    written_at bigint,                          -- it has, or fetches, our image
-    executes integer not null default 0,
-    registered boolean not null default false,  -- it registered anew since it was told to update
-    deferred_until bigint
+    former_result integer not null default 0,   -- that the device showed before we began
+    written_at bigint,                          -- since when it has, or fetches, our image
+    executes integer not null default 0,        -- how often it was told to update
+    accepted boolean not null default false,    -- it took the last of these
+    location text not null default '',          -- its registration then: another means a restart
+    deferred_until bigint,                      -- its user put the update off
+    settled boolean not null default false      -- nothing of ours is left to take back
 );
 
 -- Results that came before, of the same device and image: some are worth one more try.

@@ -1,0 +1,607 @@
+"""One firmware attempt, as far as its device goes along (``lwm2m.md`` 8 to 10).
+
+    carry_on ─ prepare ─┬─ reset ─┬─ deliver: push, or write an address ─ wait ─ apply ─ check ─ done
+                        └─────────┘                                              │
+             ─ check <───────────── it was told to update before ────────────────┘
+
+What is next is said by the tables of ``protocols/lwm2m/firmware.py``, from what is read of the device now
+and what the store has of the attempt. Nothing is remembered here, so a server that is started again goes
+on where the last one was; a device that is silent ends this, and its next contact begins it anew.
+
+An update is told to the device once: that is on disk before it leaves, and a second time only after the
+device was seen to hold the image still, either because it never took the command or because it has
+restarted since.
+
+Not in here: whose turn it is and what an outcome means (``engine/push``).
+"""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from overair.artifacts.errors import StorageError
+from overair.clock import Clock
+from overair.config import Settings
+from overair.devices.lwm2m import effects
+from overair.devices.lwm2m.device import Device, below
+from overair.devices.lwm2m.effects import Work
+from overair.devices.lwm2m.exchanges import Exchanges, SilentError
+from overair.devices.lwm2m.files import Files
+from overair.devices.lwm2m.reading import read_instance, read_path
+from overair.protocols.coap.errors import FullError
+from overair.protocols.coap.events import Handle
+from overair.protocols.coap.numbers import Code
+from overair.protocols.coap.values import Request, Response
+from overair.protocols.lwm2m import firmware
+from overair.protocols.lwm2m.delivery import (
+    BEGIN_LATER_S,
+    BEGIN_S,
+    PUSHED_S,
+    STALLED_S,
+    Delivery,
+    Forced,
+    Scheme,
+    choose_delivery,
+    execute_update,
+    pull_s,
+    reset_request,
+    write_package,
+    write_uri,
+)
+from overair.protocols.lwm2m.firmware import Delivered, Executed, Next, Step
+from overair.protocols.lwm2m.formats import ContentFormat
+from overair.protocols.lwm2m.objects import (
+    FIRMWARE,
+    FIRMWARE_VERSION,
+    RESULT,
+    STATE,
+    FirmwareReading,
+    read_firmware,
+)
+from overair.protocols.lwm2m.results import DEFER_S, Result, ResultClass, State
+from overair.protocols.lwm2m.values import Path, as_integer, as_text, path_segments
+from overair.store.database import Database
+from overair.store.lwm2m_attempts import Track
+
+log = structlog.get_logger()
+
+PUSH: Final = "push"
+POLL_S: Final = 15.0  # between two looks at a device that does not notify
+WATCHED_S: Final = 60.0  # and at one that does
+UNREADABLE: Final = "State and result cannot be read"
+STALLED: Final = "Download stalled"
+NOT_BEGUN: Final = "Download not begun"
+NO_WAY: Final = "Unsupported download protocol"
+_MOST_READS: Final = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRooms:
+    """What attempts work with."""
+
+    db: Database
+    clock: Clock
+    settings: Settings
+    files: Files
+    exchanges: Exchanges
+    transfers: asyncio.Semaphore
+
+
+async def carry_on(device: Device, rooms: AttemptRooms) -> None:
+    """Do what there is to do, until there is nothing. Raises SilentError."""
+    while True:
+        now = rooms.clock.now()
+        work = await rooms.db.transact(effects.load, device.id, rooms.settings, now)
+        if work is None:
+            await _clean_up(device, rooms)
+            return
+        attempt = _Attempt(device, rooms, work)
+        try:
+            await attempt.run()
+        finally:
+            attempt.leave()
+
+
+async def _clean_up(device: Device, rooms: AttemptRooms) -> None:
+    """Take back the image of an attempt that was called off."""
+    attempt_id = await rooms.db.read(effects.called_off, device.id)
+    if attempt_id is None:
+        return
+    reading = await _read_firmware(device)
+    state = None if reading is None else reading.state
+    holds = reading is not None and state not in (None, State.IDLE)
+    if reading is not None and holds and firmware.cancelled(state) is Step.RESET:
+        await _reset(device, reading, cancel_first=True)
+    rooms.files.forget(attempt_id)
+    await rooms.db.transact(effects.take_back, attempt_id)
+
+
+async def _read_firmware(device: Device) -> FirmwareReading | None:
+    client = device.client
+    if not client.objects.has(FIRMWARE):
+        return None
+    found = await read_instance(client, device.ask, FIRMWARE, device.seconds())
+    return None if found is None else read_firmware(found)
+
+
+async def _read_value(device: Device, path: Path) -> str | int | None:
+    """One resource: its text, or its number."""
+    found = await read_path(device.client, device.ask, path, device.seconds())
+    raw = None if found is None else found.get(path)
+    return as_text(raw) if path == FIRMWARE_VERSION else as_integer(raw)
+
+
+async def _reset(device: Device, reading: FirmwareReading, *, cancel_first: bool) -> Next:
+    """Make the update machine idle; DELIVER when it is."""
+    tried: tuple[firmware.ResetMove, ...] = ()
+    state = reading.state
+    has_cancel = 10 in reading.resources or device.client.objects.version(FIRMWARE) != "1.0"
+    while True:
+        move = firmware.next_reset(tried, state, has_cancel=has_cancel, cancel_first=cancel_first)
+        if isinstance(move, Next):
+            return move
+        await device.ask(reset_request(move))
+        tried = (*tried, move)
+        value = await _read_value(device, STATE)
+        state = value if isinstance(value, int) else None
+
+
+class _Attempt:
+    """One attempt, in the course of one visit."""
+
+    def __init__(self, device: Device, rooms: AttemptRooms, work: Work) -> None:
+        self._device = device
+        self._rooms = rooms
+        self._work = work
+        self._track = work.track
+        self._handles: list[Handle] = []
+        self._failed_schemes: list[Scheme] = []
+        self._push_failed = False
+        self._over = False
+
+    async def run(self) -> None:
+        """Carry it as far as the device goes along."""
+        if self._work.job.executed_at is not None:
+            await self._check()
+        else:
+            await self._prepare()
+
+    def leave(self) -> None:
+        """What was observed for it is observed no more."""
+        if self._over:
+            for handle in self._handles:
+                self._device.cancel(handle)
+
+    # The store
+
+    @property
+    def _now(self) -> datetime:
+        return self._rooms.clock.now()
+
+    async def _keep(self, track: Track) -> None:
+        self._track = track
+        await self._rooms.db.transact(effects.keep, track)
+
+    async def _fail(self, why: Next) -> None:
+        self._over = True
+        other_way = self._choose(FirmwareReading()) is not None
+        await self._rooms.db.transact(
+            effects.fail,
+            self._work,
+            why,
+            other_way=other_way,
+            settings=self._rooms.settings,
+            now=self._now,
+        )
+        self._rooms.files.forget(self._work.job.attempt_id)
+
+    async def _succeed(self, version: str | None, why: Next) -> None:
+        self._over = True
+        await self._rooms.db.transact(
+            effects.succeed, self._work, version, why, self._rooms.settings, self._now
+        )
+        self._rooms.files.forget(self._work.job.attempt_id)
+
+    async def _is_current(self) -> bool:
+        """Whether it is still to be done; nobody but us does it."""
+        work = await self._rooms.db.transact(
+            effects.load, self._device.id, self._rooms.settings, self._now
+        )
+        if work is None or work.job.attempt_id != self._work.job.attempt_id:
+            self._over = True
+            return False
+        self._work = work
+        return True
+
+    # PREPARE
+
+    async def _prepare(self) -> None:
+        for _ in range(_MOST_READS):
+            version = await self._version()
+            reading = await _read_firmware(self._device)
+            found = firmware.prepare(
+                reading,
+                version=version,
+                target=self._work.job.to_version,
+                ours=reading is not None and self._is_ours(reading),
+                pull=True,
+            )
+            if found.step is not Step.READ:
+                await self._prepared(found, reading, version)
+                return
+            await self._device.news(POLL_S)
+        await self._fail(firmware.failed(UNREADABLE))
+
+    async def _prepared(
+        self, found: Next, reading: FirmwareReading | None, version: str | None
+    ) -> None:
+        match found.step:
+            case Step.SUCCEEDED:
+                await self._succeed(version, found)
+            case Step.DELIVER if reading is not None:
+                await self._deliver(reading)
+            case Step.RESET if reading is not None:
+                reset = await _reset(self._device, reading, cancel_first=False)
+                if reset.step is Step.FAILED:
+                    await self._fail(reset)
+                    return
+                await self._prepare_again()
+            case Step.ADOPT | Step.APPLY:
+                await self._adopt()
+            case Step.CHECK:
+                await self._check()
+            case _:
+                await self._fail(found)
+
+    async def _prepare_again(self) -> None:
+        """The machine is idle now: what it shows is what we begin with."""
+        reading = await _read_firmware(self._device)
+        if reading is None or reading.result is None:
+            await self._fail(firmware.failed(UNREADABLE))
+            return
+        await self._deliver(reading)
+
+    def _is_ours(self, reading: FirmwareReading) -> bool:
+        uri = None
+        if self._track.method not in ("", PUSH):
+            uri = self._uri(Scheme[self._track.method])
+        return firmware.holds_ours(reading, stored=self._work.same_image, uri=uri)
+
+    async def _version(self) -> str | None:
+        value = await _read_value(self._device, FIRMWARE_VERSION)
+        return value if isinstance(value, str) else None
+
+    async def _observe(self) -> None:
+        """Have changes of state and result told; they only make us read again."""
+        if self._handles:
+            return
+        for path in (STATE, RESULT):
+            request = Request(
+                method=Code.GET,
+                path=path_segments(path),
+                observe=0,
+                accept=ContentFormat.TEXT,
+            )
+            try:
+                _, handle = await self._device.observe(request)
+            except FullError:
+                return
+            if handle is not None:
+                self._handles.append(handle)
+
+    # DELIVER
+
+    def _choose(self, reading: FirmwareReading) -> Delivery | None:
+        rules = self._rooms.settings.lwm2m
+        model = rules.models.get(self._model())
+        forced = Forced(model.delivery) if model is not None and model.delivery else None
+        return choose_delivery(
+            reading,
+            self._rooms.files.schemes(),
+            plain_allowed=rules.plain_download,
+            forced=forced,
+            failed=self._failed_schemes,
+            push_failed=self._push_failed,
+        )
+
+    def _model(self) -> str:
+        try:
+            return self._device.client.model
+        except SilentError:
+            return ""
+
+    def _uri(self, scheme: Scheme) -> str:
+        return self._rooms.files.uri(scheme, self._work.job.attempt_id)
+
+    async def _deliver(self, reading: FirmwareReading) -> None:
+        await self._observe()
+        while True:
+            chosen = self._choose(reading)
+            if chosen is None:
+                await self._fail(firmware.failed(NO_WAY, ResultClass.PERMANENT))
+                return
+            track = replace(
+                self._track,
+                method=PUSH if chosen.scheme is None else chosen.scheme.name,
+                former_result=reading.result or 0,
+                written_at=None,
+            )
+            self._track = track
+            await self._rooms.db.transact(
+                effects.begin, self._work, track, self._rooms.settings, self._now
+            )
+            if chosen.scheme is None:
+                response = await self._push()
+            else:
+                response = await self._device.ask(write_uri(self._uri(chosen.scheme)))
+            if response is None:
+                return
+            if response.ok:
+                await self._written()
+                return
+            if not await self._refused(response, chosen):
+                return
+
+    async def _push(self) -> Response | None:
+        """Send the image in blocks; None: it is not to be sent any more."""
+        rooms, job = self._rooms, self._work.job
+        images, loads = rooms.files.images, set[asyncio.Task[None]]()
+        handles: list[Handle] = []
+
+        async def load(offset: int, length: int) -> None:
+            try:
+                await images.load(job.sha256, offset, length)
+            except StorageError as error:
+                # Nothing resumes it: the device hears no more of it until its next contact.
+                log.error("an image cannot be read", sha256=job.sha256, error=str(error))
+                rooms.exchanges.give_up(handles[0])
+                return
+            rooms.exchanges.resume(handles[0])
+
+        def read(offset: int, length: int) -> bytes | None:
+            found = images.at_hand(job.sha256, offset, length)
+            if found is None:
+                task = asyncio.get_running_loop().create_task(load(offset, length))
+                loads.add(task)
+                task.add_done_callback(loads.discard)
+            return found
+
+        async with rooms.transfers:
+            if not await self._is_current():
+                return None
+            client = self._device.reachable()
+            rules = rooms.settings.lwm2m
+            model = rules.models.get(client.model)
+            size = (model.block_bytes if model is not None else 0) or rules.block_bytes
+            return await rooms.exchanges.push(
+                client.peer,
+                below(client, write_package()),
+                job.size_bytes,
+                read,
+                size.bit_length() - 5,
+                handles.append,
+            )
+
+    async def _refused(self, response: Response, chosen: Delivery) -> bool:
+        """The device does not take it; whether there is another way to try."""
+        if chosen.scheme is None:
+            refusal = firmware.push_refused(response.code)
+            if refusal.step is Step.FAILED:
+                await self._fail(refusal)
+                return False
+        reading = await _read_firmware(self._device)
+        result = None if reading is None else reading.result
+        if result == Result.UNSUPPORTED_PROTOCOL and chosen.scheme is not None:
+            self._failed_schemes.append(chosen.scheme)
+            return True
+        if reading is not None and result is not None:
+            found = firmware.deliver(reading, self._delivered(PUSHED_S))
+            if found.step is Step.FAILED:
+                await self._fail(found)
+                return False
+        code = f"{response.code >> 5}.{response.code & 31:02}"
+        await self._fail(firmware.failed(f"Image refused with {code}"))
+        return False
+
+    async def _written(self) -> None:
+        self._track = replace(self._track, written_at=self._now)
+        await self._rooms.db.transact(
+            effects.written, self._work, self._track, self._rooms.settings, self._now
+        )
+        await self._wait_for_download()
+
+    async def _adopt(self) -> None:
+        """It has our image already, or is fetching it."""
+        await self._observe()
+        if self._track.written_at is None:
+            await self._keep(
+                replace(self._track, method=self._track.method or PUSH, written_at=self._now)
+            )
+        await self._rooms.db.transact(
+            effects.begin, self._work, self._track, self._rooms.settings, self._now
+        )
+        await self._wait_for_download()
+
+    def _delivered(
+        self, patience_s: float, *, changed: bool = False, cleared: bool = False
+    ) -> Delivered:
+        written_at = self._track.written_at
+        waited = None if written_at is None else (self._now - written_at).total_seconds()
+        return Delivered(
+            remembered=self._track.former_result,
+            state_changed=changed,
+            result_cleared=cleared,
+            accepted_for_s=waited,
+            patience_s=patience_s,
+        )
+
+    async def _wait_for_download(self) -> None:
+        pull = self._track.method != PUSH
+        patience_s = pull_s(self._work.job.size_bytes) if pull else float(PUSHED_S)
+        changed = cleared = False
+        while True:
+            reading = await self._state_and_result()
+            changed = changed or reading.state not in (None, State.IDLE)
+            cleared = cleared or reading.result == Result.INITIAL
+            found = firmware.deliver(
+                reading, self._delivered(patience_s, changed=changed, cleared=cleared)
+            )
+            if found.step is Step.APPLY:
+                await self._downloaded()
+                return
+            if found.step is Step.WAIT and pull:
+                found = self._stalled(reading) or found
+            if found.step is Step.FAILED:
+                await self._download_failed(found)
+                return
+            if found.step is Step.DEFERRED:
+                await self._fail(firmware.failed(found.reason, ResultClass.RETRY, found.result))
+                return
+            await self._device.news(self._patience())
+            if not await self._is_current():
+                return
+
+    async def _download_failed(self, found: Next) -> None:
+        """By another scheme, if it was that; else it is over."""
+        method = self._track.method
+        if found.kind is ResultClass.OTHER_PROTOCOL and method in Scheme.__members__:
+            self._failed_schemes.append(Scheme[method])
+            reading = await _read_firmware(self._device)
+            if reading is not None and self._choose(reading) is not None:
+                await self._deliver(reading)
+                return
+        if found.reason == STALLED:
+            reading = await _read_firmware(self._device)
+            if reading is not None:
+                await _reset(self._device, reading, cancel_first=False)
+        await self._fail(found)
+
+    def _stalled(self, reading: FirmwareReading) -> Next | None:
+        """A pull that does not begin, or does not go on."""
+        written_at = self._track.written_at
+        if written_at is None:
+            return None
+        waited = (self._now - written_at).total_seconds()
+        progress = self._rooms.files.progress(self._work.job.attempt_id)
+        if progress is None:
+            late = waited >= BEGIN_S + BEGIN_LATER_S and reading.state != State.DOWNLOADING
+            return firmware.failed(NOT_BEGUN) if late else None
+        silent = self._rooms.exchanges.now() - progress.asked_at
+        if silent >= STALLED_S and reading.state == State.DOWNLOADING:
+            return firmware.failed(STALLED)
+        return None
+
+    async def _state_and_result(self) -> FirmwareReading:
+        state = await _read_value(self._device, STATE)
+        result = await _read_value(self._device, RESULT)
+        return FirmwareReading(
+            state=state if isinstance(state, int) else None,
+            result=result if isinstance(result, int) else None,
+        )
+
+    def _patience(self) -> float:
+        return WATCHED_S if len(self._handles) == 2 else POLL_S
+
+    # APPLY
+
+    async def _downloaded(self) -> None:
+        rooms = self._rooms
+        await rooms.db.transact(effects.downloaded, self._work, rooms.settings, self._now)
+        await self._apply()
+
+    async def _apply(self) -> None:
+        while True:
+            if not await self._is_current():
+                return
+            location = self._device.reachable().registration.location
+            self._track = await self._rooms.db.transact(
+                effects.execute, self._work, location, self._rooms.settings, self._now
+            )
+            code: int | None = None
+            # It may be restarting already, and not answer: what it shows then is what counts.
+            with contextlib.suppress(SilentError):
+                code = (await self._device.ask(execute_update())).code
+            if code is not None and code >> 5 == 2:
+                await self._keep(replace(self._track, accepted=True))
+            state: int | None = None
+            if code is not None and code >> 5 != 2:
+                state = (await self._state_and_result()).state
+            found = firmware.apply_answered(code, state, executed=self._track.executes)
+            if found.step is Step.FAILED:
+                await self._fail(found)
+                return
+            if found.step is not Step.EXECUTE:
+                await self._is_current()
+                await self._check()
+                return
+
+    # CHECK
+
+    async def _check(self) -> None:
+        await self._observe()
+        while True:
+            if await self._is_deferred():
+                return
+            reading = await self._checked_reading()
+            version = await self._version()
+            found = firmware.check(reading, version, self._executed())
+            if self._never_took_it(found, reading):
+                found = replace(found, step=Step.EXECUTE)
+            match found.step:
+                case Step.SUCCEEDED:
+                    await self._succeed(version, found)
+                    return
+                case Step.FAILED:
+                    await self._fail(found)
+                    return
+                case Step.EXECUTE:
+                    await self._apply()
+                    return
+                case Step.DEFERRED:
+                    until = self._now + timedelta(seconds=DEFER_S)
+                    await self._keep(replace(self._track, deferred_until=until))
+                case _:
+                    pass
+            await self._device.news(self._patience())
+            if not await self._is_current():
+                return
+
+    async def _checked_reading(self) -> FirmwareReading | None:
+        if not self._device.client.objects.has(FIRMWARE):
+            return None
+        return await self._state_and_result()
+
+    def _executed(self) -> Executed:
+        executed_at = self._work.job.executed_at
+        elapsed = 0.0 if executed_at is None else (self._now - executed_at).total_seconds()
+        location = self._device.client.registration.location
+        return Executed(
+            target=self._work.job.to_version,
+            registered=bool(self._track.location) and location != self._track.location,
+            executed=self._track.executes,
+            elapsed_s=elapsed,
+            require_version=self._rooms.settings.lwm2m.require_version,
+        )
+
+    def _never_took_it(self, found: Next, reading: FirmwareReading | None) -> bool:
+        """It stands there with the image, and nobody heard it take the command: one more is no second."""
+        return (
+            found.step is Step.WAIT
+            and reading is not None
+            and reading.state == State.DOWNLOADED
+            and not self._track.accepted
+            and self._track.executes < 2
+        )
+
+    async def _is_deferred(self) -> bool:
+        """Whether its user has put it off for too long; else wait that long."""
+        until = self._track.deferred_until
+        if until is None or self._now < until:
+            return False
+        why = firmware.failed("Update deferred", ResultClass.WAIT, Result.DEFERRED)
+        await self._fail(why)
+        return True

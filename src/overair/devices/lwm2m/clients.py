@@ -1,0 +1,177 @@
+"""Who is registered, in memory: the same as in the store, and where each can be reached just now.
+
+There may be hundreds of thousands, so a client is an object with slots, and what many have in common,
+such as a model's list of objects, is there once.
+
+Not in here: who may register (``registering.py``), and what is said to clients.
+"""
+
+import asyncio
+import heapq
+from collections.abc import Hashable, Iterator
+from datetime import datetime
+from functools import lru_cache
+
+from overair.core.ids import DeviceId
+from overair.protocols.coap.events import Handle
+from overair.protocols.coap.links import decode_links
+from overair.protocols.lwm2m.registration import ObjectList, object_list
+from overair.store.lwm2m_registrations import Registration
+
+Peer = Hashable
+
+
+@lru_cache(maxsize=4096)
+def objects_of(links: str) -> ObjectList:
+    """The objects of a list that was read once before."""
+    return object_list(decode_links(links.encode()))
+
+
+class Client:
+    """One registered device."""
+
+    __slots__ = (
+        "armed",
+        "awake_until",
+        "cell_handle",
+        "former_peer",
+        "imei",
+        "model",
+        "news",
+        "objects",
+        "peer",
+        "radio_at",
+        "refused",
+        "registration",
+        "silent",
+    )
+
+    def __init__(self, registration: Registration, imei: str, model: str) -> None:
+        self.registration = registration
+        self.imei = imei
+        self.model = model
+        self.objects = objects_of(registration.objects)
+        # Where it is; None: over DTLS, and without a session now.
+        self.peer: Peer | None = None
+        # Where it was before that; observations are moved from there.
+        self.former_peer: Peer | None = None
+        # Of the clock that does not jump: until when it listens, in queue mode.
+        self.awake_until = 0.0
+        # It did not answer, and has said nothing since.
+        self.silent = False
+        # Formats that it does not write (4.06).
+        self.refused: frozenset[int] = frozenset()
+        # When its cell was asked for last.
+        self.radio_at: datetime | None = None
+        self.cell_handle: Handle | None = None
+        # Set when it says something that whoever waits for it may want to know.
+        self.news: asyncio.Event | None = None
+        self.armed = False
+
+    @property
+    def device_id(self) -> DeviceId:
+        """Which device it is."""
+        return self.registration.device_id
+
+    def is_there(self, now: float) -> bool:
+        """Whether it makes sense to send it something."""
+        if self.peer is None or self.silent:
+            return False
+        return not self.registration.queue_mode or now < self.awake_until
+
+    def tell(self) -> None:
+        """Wake whoever waits for news of it."""
+        if self.news is not None:
+            self.news.set()
+
+
+class Clients:
+    """All of them."""
+
+    def __init__(self) -> None:
+        self._by_device: dict[DeviceId, Client] = {}
+        self._by_location: dict[str, Client] = {}
+        self._by_peer: dict[Peer, Client] = {}
+        self._ends: list[tuple[int, DeviceId]] = []
+
+    def __len__(self) -> int:
+        return len(self._by_device)
+
+    def __iter__(self) -> Iterator[Client]:
+        return iter(list(self._by_device.values()))
+
+    def of_device(self, device_id: DeviceId) -> Client | None:
+        """The device's."""
+        return self._by_device.get(device_id)
+
+    def at(self, location: str) -> Client | None:
+        """The one whose registration that is."""
+        return self._by_location.get(location)
+
+    def of_peer(self, peer: Peer) -> Client | None:
+        """The one that is there."""
+        return self._by_peer.get(peer)
+
+    def add(self, client: Client) -> Client | None:
+        """Take in a new registration; returns the client whose registration it replaces."""
+        before = self._by_device.get(client.device_id)
+        if before is not None:
+            self.remove(before)
+        self._by_device[client.device_id] = client
+        self._by_location[client.registration.location] = client
+        if client.peer is not None:
+            self._by_peer[client.peer] = client
+        self._arm(client)
+        return before
+
+    def remove(self, client: Client) -> None:
+        """Let go of one."""
+        if self._by_device.get(client.device_id) is client:
+            del self._by_device[client.device_id]
+        if self._by_location.get(client.registration.location) is client:
+            del self._by_location[client.registration.location]
+        self.leave(client)
+
+    def change(self, client: Client, registration: Registration) -> None:
+        """Let a registration go on, otherwise."""
+        if registration.objects != client.registration.objects:
+            client.objects = objects_of(registration.objects)
+        client.registration = registration
+        self._arm(client)
+
+    def place(self, client: Client, peer: Peer) -> None:
+        """Let it be somewhere else."""
+        if client.peer != peer:
+            self.leave(client)
+            client.peer = peer
+        self._by_peer[peer] = client
+
+    def leave(self, client: Client) -> None:
+        """Let it be nowhere."""
+        if client.peer is not None:
+            client.former_peer = client.peer
+            if self._by_peer.get(client.peer) is client:
+                del self._by_peer[client.peer]
+            client.peer = None
+
+    def _arm(self, client: Client) -> None:
+        expires_ms = client.registration.expires_ms
+        if expires_ms is not None and not client.armed:
+            client.armed = True
+            heapq.heappush(self._ends, (expires_ms, client.device_id))
+
+    def expired(self, now_ms: int, limit: int) -> list[Client]:
+        """Those whose registrations are over, at most ``limit``; they are still here."""
+        found: list[Client] = []
+        while self._ends and self._ends[0][0] <= now_ms and len(found) < limit:
+            _, device_id = heapq.heappop(self._ends)
+            client = self._by_device.get(device_id)
+            if client is None:
+                continue
+            client.armed = False
+            expires_ms = client.registration.expires_ms
+            if expires_ms is not None and expires_ms <= now_ms:
+                found.append(client)
+            else:
+                self._arm(client)
+        return found

@@ -1,0 +1,197 @@
+"""What an attempt's steps leave in the store: one transaction function for each.
+
+What is about to be sent is written before it leaves, and what was heard before anything follows from it;
+so whoever goes on with an attempt, after a restart too, knows as much as whoever began it.
+"""
+
+import contextlib
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from overair.config import Settings
+from overair.core.attempt import AttemptEvent, AttemptState
+from overair.core.ids import AttemptId, DeviceId
+from overair.core.slots.radio import cell_key
+from overair.core.upgrade import Reason
+from overair.engine import push
+from overair.engine.inventory import TooManyAttributesError, record_attributes
+from overair.engine.licenses import is_monitored
+from overair.engine.outcome import DeviceEvent, record
+from overair.engine.push import Job
+from overair.protocols.lwm2m import firmware
+from overair.protocols.lwm2m.firmware import Next
+from overair.protocols.lwm2m.objects import ConnectivityReading, DeviceReading
+from overair.protocols.lwm2m.results import ResultClass, is_final
+from overair.store import lwm2m_attempts as store
+from overair.store import slots
+from overair.store.database import Tx
+from overair.store.lwm2m_attempts import Track
+
+UNDER_WAY: Final = (AttemptState.OFFERED, AttemptState.RUNNING, AttemptState.DOWNLOADED)
+_REASONS: Final = {
+    firmware.RESTARTED: Reason.VERSION_UNCHANGED,
+    firmware.UNEXPECTED_VERSION: Reason.UNEXPECTED_VERSION,
+    firmware.NO_RESULT: Reason.REPORT_LOST,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """An attempt that is under way, and how far it is."""
+
+    job: Job
+    track: Track
+    same_image: bool
+    """The image that the device was given last is the one that it is to have."""
+
+
+def load(tx: Tx, device_id: DeviceId, settings: Settings, now: datetime) -> Work | None:
+    """What the device is to do; None: nothing."""
+    job = push.job_of(tx, device_id, settings, now)
+    if job is None or job.state not in UNDER_WAY:
+        return None
+    if job.state is AttemptState.OFFERED and not job.in_window:
+        return None
+    return Work(
+        job=job,
+        track=store.find(tx, job.attempt_id),
+        same_image=store.wrote_image(tx, device_id, job.sha256),
+    )
+
+
+def begin(tx: Tx, work: Work, track: Track, settings: Settings, now: datetime) -> None:
+    """The device is about to be given the image."""
+    store.put(tx, track)
+    event = DeviceEvent(
+        device_id=work.job.device_id,
+        attempt_id=work.job.attempt_id,
+        event=AttemptEvent.PROGRESS,
+    )
+    record(tx, event, settings, now)
+
+
+def written(tx: Tx, work: Work, track: Track, settings: Settings, now: datetime) -> None:
+    """The device took the address, or the image."""
+    store.put(tx, track)
+    push.note(tx, work.job, settings, now, text=f"takes the image ({track.method})")
+
+
+def keep(tx: Tx, track: Track) -> None:
+    """Keep how far it is."""
+    store.put(tx, track)
+
+
+def downloaded(tx: Tx, work: Work, settings: Settings, now: datetime) -> None:
+    """The device has the image."""
+    if work.job.state is not AttemptState.DOWNLOADED:
+        push.downloaded(tx, work.job, settings, now, code=2, text="state 2, downloaded")
+
+
+def execute(tx: Tx, work: Work, location: str, settings: Settings, now: datetime) -> Track:
+    """The device is about to be told to update."""
+    push.executed(tx, work.job, settings, now)
+    track = replace(
+        store.find(tx, work.job.attempt_id), location=location, accepted=False, deferred_until=None
+    )
+    track = replace(track, executes=track.executes + 1)
+    store.put(tx, track)
+    return track
+
+
+def succeed(
+    tx: Tx, work: Work, version: str | None, why: Next, settings: Settings, now: datetime
+) -> None:
+    """The device runs what it was to run."""
+    store.put(tx, store.find(tx, work.job.attempt_id))
+    store.settle(tx, work.job.attempt_id)
+    store.forget_setbacks(tx, work.job.device_id)
+    push.succeeded(
+        tx,
+        work.job,
+        version or work.job.to_version,
+        settings,
+        now,
+        code=why.result,
+        text=why.note,
+    )
+
+
+def fail(
+    tx: Tx, work: Work, why: Next, *, other_way: bool, settings: Settings, now: datetime
+) -> None:
+    """The device did not do it: whether there is sense in another try is a matter of the result."""
+    earlier = 0
+    if why.result is not None:
+        earlier = store.count_setback(tx, work.job.device_id, work.job.sha256, why.result)
+    final = is_final(why.kind, earlier=earlier, other_way=other_way)
+    store.settle(tx, work.job.attempt_id)
+    push.failed(
+        tx,
+        work.job,
+        _reason(work.job, why),
+        settings,
+        now,
+        code=why.result,
+        text=why.reason,
+        final=final,
+    )
+
+
+def _reason(job: Job, why: Next) -> Reason:
+    if why.reason in _REASONS:
+        return _REASONS[why.reason]
+    if why.kind is ResultClass.WAIT:
+        return Reason.DECLINED
+    executed = job.executed_at is not None
+    return Reason.INSTALL_FAILED if executed else Reason.DOWNLOAD_FAILED
+
+
+def called_off(tx: Tx, device_id: DeviceId) -> AttemptId | None:
+    """An attempt that was called off, and of which the device may still have our image."""
+    return store.unsettled(tx, device_id)
+
+
+def take_back(tx: Tx, attempt_id: AttemptId) -> None:
+    """The device has nothing of ours any more."""
+    store.settle(tx, attempt_id)
+
+
+# What the device says of itself ------------------------------------------------------------------
+
+
+def note_device(
+    tx: Tx, device_id: DeviceId, reading: DeviceReading, settings: Settings, now: datetime
+) -> bool:
+    """Write down what it is and runs; whether an upgrade has succeeded by that."""
+    told = {
+        "Manufacturer": reading.manufacturer,
+        "ModelNumber": reading.model,
+        "HwV": reading.hardware_version,
+        "SwV": reading.software_version,
+    }
+    data: dict[str, str | None] = {name: value for name, value in told.items() if value}
+    if data:
+        # One that has said enough of itself is not heard of that any more.
+        with contextlib.suppress(TooManyAttributesError):
+            record_attributes(tx, device_id, "merge", data, settings.attribute_names, now)
+    if not reading.firmware_version:
+        return False
+    return push.version_seen(tx, device_id, reading.firmware_version, settings, now)
+
+
+def note_radio(tx: Tx, device_id: DeviceId, reading: ConnectivityReading, now: datetime) -> None:
+    """Write down in which cell it is, and how well it hears it."""
+    cell = cell_key(reading.mcc, reading.mnc, reading.cell_id, reading.bearer)
+    signal, bearer = _small(reading.signal), _small(reading.bearer)
+    slots.set_location(tx, device_id, cell, signal, bearer, now)
+
+
+def _small(number: int | None) -> int | None:
+    """A number that may be one of these; devices report any."""
+    return number if number is not None and -1000 < number < 1000 else None
+
+
+def monitored(tx: Tx, device_id: DeviceId) -> bool:
+    """Whether its cell is followed."""
+    return is_monitored(tx, device_id)

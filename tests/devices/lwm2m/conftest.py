@@ -1,0 +1,22 @@
+"""A yard on SQLite for most tests; on each database for those about state."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.devices.lwm2m.yard import Yard, open_yard
+
+
+@pytest.fixture
+async def yard(tmp_path: Path) -> AsyncIterator[Yard]:
+    """A server with an account and a firmware."""
+    async with open_yard(tmp_path / "data") as made:
+        yield made
+
+
+@pytest.fixture
+async def each_yard(tmp_path: Path, database_url: str) -> AsyncIterator[Yard]:
+    """The same, once on each database."""
+    async with open_yard(tmp_path / "data", database_url) as made:
+        yield made
