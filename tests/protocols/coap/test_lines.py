@@ -1,7 +1,10 @@
 """What waits for a peer: one request at a time, in order, over its moves and silences (lwm2m 2, 4, 15)."""
 
+import pytest
+
 from overair.protocols.coap.endpoint import Endpoint
-from overair.protocols.coap.events import Answered, Dropped, Event, TimedOut
+from overair.protocols.coap.errors import UnencodableError
+from overair.protocols.coap.events import Answered, Dropped, Event, Incoming, TimedOut
 from overair.protocols.coap.message import Message, decode_message, empty_ack
 from overair.protocols.coap.numbers import Code
 from overair.protocols.coap.values import CoapLimits, Request, Response
@@ -13,6 +16,7 @@ from tests.protocols.coap.world import (
     endpoint,
     entropy,
     one,
+    request_datagram,
     response_datagram,
     sent,
 )
@@ -214,3 +218,77 @@ def test_tokens_are_never_the_same() -> None:
 
 def _answer_to(asked: Message) -> bytes:
     return response_datagram(OK, mid=asked.mid, token=asked.token)
+
+
+def test_a_move_leaves_nothing_of_the_former_line() -> None:
+    """Timers and answers of a line that was merged do nothing to the one that took it up."""
+    side = endpoint()
+    observe = Request(method=Code.GET, path=("5", "0", "3"), observe=0)
+    handle = side.request(ELSEWHERE, observe, T0)
+    before = one(side)
+    side.notify(ELSEWHERE, b"t", OK, T0, confirmable=True)
+    side.drain()
+    first = side.request(DEVICE, _read(0), T0 + 1)
+    side.drain()
+    side.move(DEVICE, ELSEWHERE, T0 + 1)
+    moved = one(side)
+    assert moved.mid != before.mid
+    ends = side.receive(ELSEWHERE, _answer_to(moved), T0 + 2)
+    assert ends == [Answered(peer=ELSEWHERE, handle=first, response=OK)]
+    again = one(side)
+    assert again.token == before.token
+    events: list[Event] = []
+    count = 0
+    while (due := side.next_due) is not None:
+        events += side.tick(due)
+        count += len(side.drain())
+    assert events == [TimedOut(peer=ELSEWHERE, handle=handle)]
+    assert count == 4
+    side.release(ELSEWHERE, T0 + 500)
+    side.request(ELSEWHERE, _read(1), T0 + 500)
+    assert side.queued(ELSEWHERE) == 1
+
+
+def test_a_separate_answer_of_a_line_that_is_gone() -> None:
+    """It is given up with its line, and the line that has the address now stays."""
+    side = endpoint()
+    (event,) = side.receive(ELSEWHERE, request_datagram(_read(0)), T0)
+    assert isinstance(event, Incoming)
+    side.tick(T0 + 1)
+    side.respond(event.exchange, OK, T0 + 2)
+    side.request(DEVICE, _read(1), T0 + 2)
+    side.drain()
+    side.move(DEVICE, ELSEWHERE, T0 + 2)
+    assert _time_out(side)[-1].peer == ELSEWHERE
+    assert side.queued(DEVICE) == 0
+
+
+def test_a_move_when_message_ids_are_used_up() -> None:
+    """What is out waits for one, and then goes to the new address."""
+    side = endpoint()
+    side.request(DEVICE, _read(0), T0)
+    value = Response(code=Code.CONTENT, observe=1)
+    for _ in range(32_767):
+        side.notify(DEVICE, b"t", value, T0)
+    side.drain()
+    side.move(DEVICE, ELSEWHERE, T0)
+    assert side.drain() == []
+    due = side.next_due
+    while due is not None and not (datagrams := side.drain()):
+        side.tick(due)
+        due = side.next_due
+    ((peer, _),) = datagrams
+    assert peer == ELSEWHERE
+
+
+def test_a_request_that_cannot_be_written_is_never_in_line() -> None:
+    """It is our mistake, told at once, and what follows goes."""
+    side = endpoint()
+    wrong = Request(method=Code.GET, path=("a" * 256,))
+    with pytest.raises(UnencodableError):
+        side.request(DEVICE, wrong, T0)
+    with pytest.raises(UnencodableError):
+        side.push(DEVICE, wrong, 10, lambda _offset, length: b"x" * length, T0)
+    assert side.queued(DEVICE) == 0
+    side.request(DEVICE, _read(0), T0)
+    assert len(side.drain()) == 1

@@ -146,7 +146,7 @@ class Endpoint:
         if message.type == _CON:
             self._outgoing.append((peer, reset(message.mid)))
             return
-        line = self._sending.find(peer)
+        line = self._sending.lines.find(peer)
         if line is None:
             return
         if message.type == _ACK:
@@ -192,7 +192,7 @@ class Endpoint:
             if said:
                 self._outgoing.append((peer, said))
             return
-        line = self._sending.find(peer)
+        line = self._sending.lines.find(peer)
         if line is None or not self._is_expected(line, message, now):
             if message.type == _CON or (message.type == _NON and _is_notification(message)):
                 self._outgoing.append((peer, reset(mid)))
@@ -246,7 +246,7 @@ class Endpoint:
         peer = exchange.peer
         if not exchange.confirmable:
             self._stray_mid = (self._stray_mid + 1) & 0xFFFF
-            line = self._sending.find(peer)
+            line = self._sending.lines.find(peer)
             mid = line.next_mid(now) if line is not None else self._stray_mid
             if mid is not None:
                 head = start(_NON, response.code, mid, exchange.token)
@@ -259,7 +259,7 @@ class Endpoint:
                 self._memory.keep(peer, exchange.mid, datagram, now)
             self._outgoing.append((peer, datagram))
         else:
-            line = self._sending.line(peer, kept=False)
+            line = self._sending.lines.known(peer, kept=False)
             mid = line.next_mid(now)
             if mid is not None:
                 datagram = start(_CON, response.code, mid, exchange.token) + body
@@ -277,7 +277,7 @@ class Endpoint:
         confirmable: bool = False,
     ) -> Handle:
         """Tell a peer that observes us; ``Rejected`` comes if it does not, ``TimedOut`` if it is gone."""
-        line = self._sending.line(peer)
+        line = self._sending.lines.known(peer)
         mid = line.next_mid(now)
         handle = self._sending.new_handle()
         if mid is None:
@@ -322,7 +322,11 @@ class Endpoint:
         szx: int = LARGEST_SZX,
         front: bool = False,
     ) -> Handle:
-        """Send a body in blocks. ``read`` gives the bytes of each, or None, and then ``resume`` follows."""
+        """Send a body in blocks. ``read`` gives the bytes of each, or None, and then ``resume`` follows.
+
+        It is called while datagrams are taken in, so it does not raise: bytes that cannot be had are
+        fewer than were asked for, and end the push as ``Unfinished``.
+        """
         push = Push(size=size, szx=szx)
         return self._sending.push(peer, request, push, read, now, front=front)
 
@@ -357,17 +361,17 @@ class Endpoint:
 
     def retire_observations(self, peer: Peer, now: float) -> None:
         """After a new registration: observe anew, and hear the old tokens for a day beside."""
-        line = self._sending.find(peer)
+        line = self._sending.lines.find(peer)
         if line is not None:
             self._sending.observed.retire(line, now)
 
     def hold(self, peer: Peer) -> None:
         """Begin nothing new with a peer."""
-        self._sending.line(peer).held = True
+        self._sending.lines.known(peer).held = True
 
     def release(self, peer: Peer, now: float) -> None:
         """Begin what waits for a peer that was held, or that did not answer."""
-        line = self._sending.find(peer)
+        line = self._sending.lines.find(peer)
         if line is not None:
             line.held = False
             self._sending.go_on(line, now)
@@ -378,11 +382,11 @@ class Endpoint:
 
     def set_timings(self, peer: Peer, timings: Timings) -> None:
         """Let one peer have more time than others."""
-        self._sending.line(peer).timings = timings
+        self._sending.lines.known(peer).timings = timings
 
     def queued(self, peer: Peer) -> int:
         """Count the requests that wait for a peer, with the one that is out."""
-        line = self._sending.find(peer)
+        line = self._sending.lines.find(peer)
         if line is None:
             return 0
         return len(line.queue or ()) + (line.current is not None)

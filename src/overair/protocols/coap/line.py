@@ -27,6 +27,7 @@ class Pending:
     __slots__ = (
         "acknowledged",
         "armed",
+        "body",
         "datagram",
         "droppable",
         "due",
@@ -48,6 +49,8 @@ class Pending:
         self.droppable = droppable
         self.token = b""
         self.mid = -1
+        # What follows the token, if that is the same each time.
+        self.body = b""
         self.datagram = b""
         # None: nothing is going to happen by itself.
         self.due: float | None = None

@@ -16,7 +16,6 @@ Not in here: what peers ask of us (``endpoint``), and which datagrams are messag
 """
 
 from collections import deque
-from collections.abc import Callable
 from dataclasses import replace
 
 from overair.protocols.coap.blocks import (
@@ -39,6 +38,7 @@ from overair.protocols.coap.events import (
     Unfinished,
 )
 from overair.protocols.coap.line import Delivery, Line, Observation, Pending, Reader
+from overair.protocols.coap.lines import Entropy, Lines
 from overair.protocols.coap.message import start
 from overair.protocols.coap.numbers import Type
 from overair.protocols.coap.observing import Observed
@@ -50,8 +50,6 @@ from overair.protocols.coap.values import (
     Response,
     Timings,
 )
-
-Entropy = Callable[[int], bytes]
 
 _CON = int(Type.CON)
 _TOKENS = 1 << 32
@@ -69,9 +67,8 @@ class Sending:
     ) -> None:
         self._entropy = entropy
         self._limits = limits
-        self._timings = timings
         self._outgoing = outgoing
-        self._lines: dict[Peer, Line] = {}
+        self.lines = Lines(entropy, timings)
         self.timers = Timers()
         self._last_handle = 0
         self._last_token = int.from_bytes(entropy(4), "big")
@@ -83,30 +80,12 @@ class Sending:
 
     # Peers
 
-    def find(self, peer: Peer) -> Line | None:
-        """Return what is known of a peer, if anything is."""
-        return self._lines.get(peer)
-
-    def line(self, peer: Peer, *, kept: bool = True) -> Line:
-        """Return what is known of a peer, from now on."""
-        line = self._lines.get(peer)
-        if line is None:
-            line = Line(peer, int.from_bytes(self._entropy(2), "big"), self._timings)
-            self._lines[peer] = line
-        line.kept |= kept
-        return line
-
     def move(self, old: Peer, new: Peer, now: float) -> None:
         """Let a peer be somewhere else; what is on its way there is sent anew (lwm2m 3)."""
-        line = self._lines.pop(old, None)
+        line = self.lines.find(old)
         if line is None or old == new:
-            if line is not None:
-                self._lines[old] = line
             return
-        there = self._lines.pop(new, None)
-        line.peer = new
-        line.proven = False
-        self._lines[new] = line
+        there = self.lines.move(line, new)
         if there is not None:
             self._merge(there, line)
         current = line.current
@@ -117,12 +96,17 @@ class Sending:
 
     def _merge(self, there: Line, line: Line) -> None:
         """What was begun with the new address before it was known whose it is, waits behind the rest."""
+        # To that address message ids go on from there: they must not mean two things.
+        line.mid, line.mids_left, line.mids_until = there.mid, there.mids_left, there.mids_until
+        for delivery in (there.deliveries or {}).values():
+            delivery.due = None
         waiting = [] if there.current is None else [there.current]
         waiting += there.queue or ()
         if waiting:
             line.queue = line.queue or deque()
         for pending in waiting:
-            pending.due = None
+            # Its timer, if it has one, is for the line that is gone.
+            pending.due = pending.armed = None
             self._open[pending.handle] = (line, pending)
             assert line.queue is not None
             line.queue.append(pending)
@@ -131,7 +115,7 @@ class Sending:
 
     def forget(self, peer: Peer) -> list[Event]:
         """Drop everything about a peer."""
-        line = self._lines.pop(peer, None)
+        line = self.lines.drop(peer)
         if line is None:
             return []
         unfinished = ([line.current] if line.current else []) + list(line.queue or ())
@@ -144,19 +128,17 @@ class Sending:
             self.observed.remove(line, observation)
         return [Dropped(peer=peer, handle=pending.handle) for pending in unfinished]
 
-    def _settle(self, line: Line) -> None:
-        """Let go of a stranger with whom nothing is left to do."""
-        if not (line.kept or line.current or line.queue or line.deliveries or line.observations):
-            self._lines.pop(line.peer, None)
-
     # Requests
 
     def request(
         self, peer: Peer, request: Request, now: float, *, droppable: bool, front: bool
     ) -> Handle:
         """Send a request, or put it in line."""
-        line = self.line(peer)
+        # First of all, so that what cannot be written is never in line.
+        body = request_body(request)
+        line = self.lines.known(peer)
         pending = Pending(self.new_handle(), request, droppable)
+        pending.body = body
         if request.observe == 0:
             self.observed.check_room(line)
             pending.observation = Observation(pending.handle, self._token(), request)
@@ -170,10 +152,11 @@ class Sending:
         """Send a body in blocks; only one of them is ever in memory."""
         if push.size <= 0 or not can_push(push.size, push.szx):
             raise UnencodableError("a body of no bytes, or of more blocks than can be numbered")
+        request_body(request)
         pending = Pending(self.new_handle(), request, droppable=False)
         pending.push = push
         pending.reader = reader
-        self._enqueue(self.line(peer), pending, now, front=front)
+        self._enqueue(self.lines.known(peer), pending, now, front=front)
         return pending.handle
 
     def _enqueue(self, line: Line, pending: Pending, now: float, *, front: bool) -> None:
@@ -228,12 +211,13 @@ class Sending:
             line.current = line.queue.popleft()
             self._transmit(line, line.current, now)
         elif line.current is None:
-            self._settle(line)
+            self.lines.settle(line)
 
     def _transmit(self, line: Line, pending: Pending, now: float) -> None:
         """Send an exchange for the first time."""
         request = pending.request
         push = pending.push
+        body = pending.body
         if push is not None:
             assert pending.reader is not None
             data = pending.reader(push.offset, push.length)
@@ -248,39 +232,42 @@ class Sending:
                 return
             first = push.size if push.offset == 0 else None
             request = replace(request, block1=push.block, size1=first, payload=data)
+            body = request_body(request)
         elif pending.read is not None:
             request = replace(request, block2=pending.read.block, observe=None, payload=b"")
-        mid = line.next_mid(now)
+            body = request_body(request)
+        mid = self._next_mid(line, pending, now)
         if mid is None:
-            pending.tries = -1
-            self.timers.set(line.mids_until, line, pending)
             return
         if pending.observation is not None and pending.read is None:
             pending.token = pending.observation.token
         else:
             pending.token = self._token()
-        pending.mid = mid
-        pending.tries = 0
-        pending.acknowledged = False
-        pending.datagram = start(_CON, request.method, mid, pending.token) + request_body(request)
-        pending.timeout = self._timeout(line)
-        self._outgoing.append((line.peer, pending.datagram))
-        self.timers.set(now + pending.timeout, line, pending)
+        datagram = start(_CON, request.method, mid, pending.token) + body
+        self._send(line, pending, mid, datagram, now)
 
     def _transmit_again(self, line: Line, pending: Pending, now: float) -> None:
         """Send the same exchange to another address: with a new message id, and the same token."""
+        mid = self._next_mid(line, pending, now)
+        if mid is not None:
+            before = pending.datagram
+            datagram = before[:2] + mid.to_bytes(2, "big") + before[4:]
+            self._send(line, pending, mid, datagram, now)
+
+    def _next_mid(self, line: Line, pending: Pending, now: float) -> int | None:
         mid = line.next_mid(now)
         if mid is None:
             pending.tries = -1
             self.timers.set(line.mids_until, line, pending)
-            return
+        return mid
+
+    def _send(self, line: Line, pending: Pending, mid: int, datagram: bytes, now: float) -> None:
         pending.mid = mid
+        pending.datagram = datagram
         pending.tries = 0
         pending.acknowledged = False
-        before = pending.datagram
-        pending.datagram = before[:2] + mid.to_bytes(2, "big") + before[4:]
         pending.timeout = self._timeout(line)
-        self._outgoing.append((line.peer, pending.datagram))
+        self._outgoing.append((line.peer, datagram))
         self.timers.set(now + pending.timeout, line, pending)
 
     def _timeout(self, line: Line) -> float:
@@ -309,7 +296,7 @@ class Sending:
                 self.timers.set(now + line.timings.max_transmit_wait, line, current)
         elif line.deliveries and mid in line.deliveries:
             line.deliveries.pop(mid).due = None
-            self._settle(line)
+            self.lines.settle(line)
 
     def reset(self, line: Line, mid: int, now: float, events: list[Event]) -> None:
         """The peer does not know what to do with what we sent."""
@@ -325,7 +312,7 @@ class Sending:
             delivery = line.deliveries.pop(mid)
             delivery.due = None
             handle = delivery.handle
-            self._settle(line)
+            self.lines.settle(line)
         if handle is not None:
             events.append(Rejected(peer=line.peer, handle=handle))
 
@@ -382,6 +369,7 @@ class Sending:
             return None
         line, observation = found
         pending = Pending(self.new_handle(), replace(observation.request, observe=1), True)
+        pending.body = request_body(pending.request)
         pending.observation = observation
         self._enqueue(line, pending, now, front=False)
         return pending.handle
@@ -390,7 +378,7 @@ class Sending:
         """Take up an observation again that was begun before a restart."""
         observation = Observation(self.new_handle(), token, request)
         observation.until = until
-        self.observed.add(self.line(peer), observation)
+        self.observed.add(self.lines.known(peer), observation)
         return observation.handle
 
     # What we say unasked, or late
@@ -440,7 +428,7 @@ class Sending:
             del line.deliveries[what.mid]
             if what.handle is not None:
                 events.append(TimedOut(peer=line.peer, handle=what.handle))
-            self._settle(line)
+            self.lines.settle(line)
             return
         events.append(TimedOut(peer=line.peer, handle=what.handle))
         if what.observation is not None:
