@@ -166,6 +166,7 @@ def test_a_move_to_where_something_waits() -> None:
     side.hold(DEVICE)
     handles = [side.request(DEVICE, _read(0), T0)]
     observe = Request(method=Code.GET, path=("5", "0", "3"), observe=0)
+    side.restore_observation(ELSEWHERE, b"kept", observe)
     handles += [side.request(ELSEWHERE, observe, T0), side.request(ELSEWHERE, _read(2), T0)]
     side.drain()
     side.move(DEVICE, ELSEWHERE, T0)
@@ -189,6 +190,14 @@ def test_message_ids_are_not_used_up() -> None:
     seen = {message.mid for message in sent(side)}
     assert len(seen) == 32_768
     handle = side.request(DEVICE, _read(0), now)
+    for type_ in (0, 1):
+        asked_of_us = request_datagram(_read(1), type_=type_, mid=type_)
+        (event,) = side.receive(DEVICE, asked_of_us, now)
+        assert isinstance(event, Incoming)
+        side.tick(now + 1)
+        side.drain()
+        side.respond(event.exchange, OK, now + 1)
+        assert side.drain() == []
     lost = side.notify(DEVICE, b"t", value, now, confirmable=True)
     assert side.tick(now) == [TimedOut(peer=DEVICE, handle=lost)]
     assert side.drain() == []

@@ -209,10 +209,11 @@ class Endpoint:
             self._memory.keep(peer, mid, said, now)
             if said:
                 self._outgoing.append((peer, said))
-        observation = self._sending.observed.heard(line, message.token, now)
         if self._is_answer(line, message):
             self._sending.answered(line, response, now, events)
-        elif observation is not None:
+        else:
+            observation = self._sending.observed.heard(line, message.token, now)
+            assert observation is not None, "it was expected"
             self._sending.observed.notified(line, observation, response, now, events)
 
     def _is_expected(self, line: Line, message: Message, now: float) -> bool:

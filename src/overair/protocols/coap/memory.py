@@ -47,6 +47,3 @@ class Memory:
     def drop(self, peer: Peer, mid: int) -> None:
         """Let a repetition be a new message."""
         self._entries.pop((peer, mid), None)
-
-    def __len__(self) -> int:
-        return len(self._entries)

@@ -38,8 +38,7 @@ class Observed:
 
     def remove(self, line: Line, observation: Observation) -> None:
         """Hear them no more."""
-        if line.observations is not None:
-            line.observations.pop(observation.token, None)
+        (line.observations or {}).pop(observation.token, None)
         self._by_handle.pop(observation.handle, None)
 
     def find(self, handle: Handle) -> tuple[Line, Observation] | None:
@@ -77,14 +76,14 @@ class Observed:
     ) -> None:
         """A notification has come: an event if it is newer than the last, or says that it is the last."""
         sequence = response.observe
-        final = not response.ok or sequence is None
-        if final:
+        final = sequence is None or not response.ok
+        if sequence is None or final:
             self.remove(line, observation)
-        elif sequence is not None:
-            if not observation.is_fresher(sequence, now):
-                return
+        elif observation.is_fresher(sequence, now):
             observation.sequence = sequence
             observation.heard_at = now
+        else:
+            return
         events.append(
             Notified(peer=line.peer, handle=observation.handle, response=response, final=final)
         )

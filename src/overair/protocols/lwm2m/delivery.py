@@ -6,6 +6,7 @@ Not in here: the transfer itself (CoAP's ``Push``, and whoever serves files).
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum, IntEnum
+from typing import assert_never
 
 from overair.protocols.coap.numbers import Code
 from overair.protocols.coap.values import Request
@@ -166,3 +167,5 @@ def reset_request(move: ResetMove) -> Request:
                 content_format=ContentFormat.OPAQUE,
                 payload=b"\x00",
             )
+        case _:
+            assert_never(move)

@@ -12,6 +12,7 @@ called (they come as seconds since something), and how to deliver (``delivery``)
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import assert_never
 
 from overair.protocols.coap.numbers import Code
 from overair.protocols.lwm2m.objects import FirmwareReading
@@ -131,6 +132,8 @@ def prepare(
             return Next(step=Step.APPLY if ours else Step.RESET)
         case State.UPDATING:
             return Next(step=Step.CHECK)
+        case _:
+            assert_never(state)
 
 
 # RESET

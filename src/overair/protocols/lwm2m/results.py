@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum, IntEnum
+from typing import assert_never
 
 
 class State(IntEnum):
@@ -105,3 +106,5 @@ def is_final(kind: ResultClass, *, earlier: int, other_way: bool) -> bool:
             return not other_way
         case ResultClass.RETRY | ResultClass.WAIT | ResultClass.NONE:
             return False
+        case _:
+            assert_never(kind)
