@@ -227,6 +227,13 @@ def test_a_large_reading_that_fails() -> None:
     assert events == [Unfinished(peer=DEVICE, handle=handle, why="a block that was not asked for")]
     assert side.token_of(handle) is None
     assert side.queued(DEVICE) == 0
+    plain = side.request(DEVICE, Request(method=Code.GET, path=("3",)), T0)
+    middle = answer(side, one(side), _block(7, b"x", more=False), T0)
+    assert middle == [Unfinished(peer=DEVICE, handle=plain, why="the answer begins in the middle")]
+    whole = side.request(DEVICE, Request(method=Code.GET, path=("3",)), T0)
+    (event,) = answer(side, one(side), _block(0, b"x", more=False), T0)
+    assert isinstance(event, Answered)
+    assert event.handle == whole
 
 
 def test_a_push_waits_for_its_bytes() -> None:

@@ -192,7 +192,8 @@ class Sending:
             if line.current is pending:
                 line.current = None
                 self.go_on(line, now)
-            elif line.queue is not None:
+            else:
+                assert line.queue is not None, "what is not out is in line"
                 line.queue.remove(pending)
         found = self.observed.find(handle)
         if found is not None:
@@ -358,8 +359,7 @@ class Sending:
     def _end(self, line: Line, pending: Pending, now: float) -> None:
         pending.due = None
         self._open.pop(pending.handle, None)
-        if line.current is pending:
-            line.current = None
+        line.current = None
         self.go_on(line, now)
 
     def cancel_observation(self, handle: Handle, now: float) -> Handle | None:
