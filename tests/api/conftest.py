@@ -18,6 +18,7 @@ from overair.engine import identity
 from overair.store import Database, Tx
 from tests.api.v1_world import V1, v1_world
 from tests.api.v2_world import V2, v2_world
+from tests.api.v3_world import V3, v3_world
 from tests.serving import serving
 
 KEY, SECRET = "key-1", "secret-1"
@@ -123,4 +124,20 @@ async def v1(
 async def v1_sqlite(tmp_path: Path, clock: ManualClock, limits: Limits) -> AsyncIterator[V1]:
     """The same, where the database makes no difference."""
     async with v1_world("", tmp_path / "data", clock, limits) as found:
+        yield found
+
+
+@pytest.fixture
+async def v3(
+    database_url: str, tmp_path: Path, clock: ManualClock, limits: Limits
+) -> AsyncIterator[V3]:
+    """The whole server as users of v3 see it, once on each kind of database."""
+    async with v3_world(database_url, tmp_path / "data", clock, limits) as found:
+        yield found
+
+
+@pytest.fixture
+async def v3_sqlite(tmp_path: Path, clock: ManualClock, limits: Limits) -> AsyncIterator[V3]:
+    """The same, where the database makes no difference."""
+    async with v3_world("", tmp_path / "data", clock, limits) as found:
         yield found

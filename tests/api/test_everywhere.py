@@ -14,7 +14,8 @@ from overair.api.openapi import openapi_document
 from overair.api.routing import Route
 from overair.api.v1 import v1_routes
 from overair.api.v2 import v2_routes
-from tests.api.v1_world import FIRMWARE, V1
+from overair.api.v3 import v3_routes
+from tests.api.v1_world import FIRMWARE, LIGHT_FIRMWARE, V1
 from tests.api.v2_world import (
     ACCOUNT,
     INACTIVE_ACCOUNT,
@@ -29,7 +30,8 @@ from tests.serving import ask
 FOTA = "/api/fota"
 NOWHERE = "60b5d639-ccdc-4db8-8824-069bd94c95bf"
 
-# The index of the contract (API 3), rows 1 to 51; row 6 in the older spelling too.
+# The index of the contract (API 3), rows 1 to 72; row 6 in the older spelling too, and at the end what
+# an older text names under v3 (API 11, row 7).
 INDEX = """
 GET /v1/subscriptions/{acc}
 GET /v1/licenses/{acc}/index/{startIndex}
@@ -83,6 +85,34 @@ PUT /v2/logging/{acc}/devices/{deviceId}
 DELETE /v2/logging/{acc}/devices/{deviceId}
 GET /v2/logging/{acc}/devices/{deviceId}/logs
 GET /v2/logging/{acc}/devices/{deviceId}/checkInHistory
+GET /v3/subscriptions/{acc}
+GET /v3/licenses/{acc}
+POST /v3/licenses/{acc}/assign
+POST /v3/licenses/{acc}/remove
+POST /v3/campaigns/firmware/{acc}
+GET /v3/campaigns/{acc}/{campaignId}
+PUT /v3/campaigns/firmware/{acc}/{campaignId}
+PUT /v3/campaigns/firmware/{acc}/{campaignId}/dates
+DELETE /v3/campaigns/{acc}/{campaignId}
+GET /v3/firmware/{acc}
+PUT /v3/firmware/{acc}/devices
+PUT /v3/firmware/{acc}/async/{deviceId}
+GET /v3/devices/{acc}
+POST /v3/devices/{acc}
+GET /v3/reports/{acc}/firmware/campaigns
+GET /v3/reports/{acc}/campaigns/{campaignId}/devices
+GET /v3/reports/{acc}/devices/{deviceId}
+GET /v3/callbacks/{acc}
+POST /v3/callbacks/{acc}
+PUT /v3/callbacks/{acc}
+DELETE /v3/callbacks/{acc}
+GET /v3/licenses/{acc}/cancel
+POST /v3/licenses/{acc}/cancel
+DELETE /v3/licenses/{acc}/cancel
+GET /v3/files/{acc}
+POST /v3/files/{acc}
+PUT /v3/files/{acc}
+POST /v3/campaigns/files/{acc}
 """.strip().splitlines()
 
 # Older spellings of paths (API 3.1, 11).
@@ -92,6 +122,12 @@ GET /v1/devices/{acc}
 GET /v1/reports/{acc}/status/{upgradeStatus}
 GET /v1/reports/{acc}/device/{deviceId}
 GET /v2/files/{acc}/HTTP
+GET /v3/licenses/{acc}/index/{lastSeenDeviceId}
+POST /v3/firmware/licenses/{acc}/assign
+POST /v3/campaigns/software/{acc}
+PUT /v3/campaigns/{acc}/{campaignId}
+PUT /v3/firmware/{acc}/{deviceId}
+GET /v3/reports/{acc}/campaigns
 """.strip().splitlines()
 
 # What makes each operation's body and query right, for a caller that should not get that far.
@@ -112,10 +148,29 @@ BODIES: dict[str, Any] = {
     "POST /v2/callbacks/{acc}": {"url": "https://example.com/"},
     "PUT /v2/callbacks/{acc}": {"url": "https://example.com/"},
     "PUT /v2/logging/{acc}/devices": {"deviceIds": [imei(1)]},
+    "POST /v3/licenses/{acc}/assign": {"deviceList": [imei(1)]},
+    "POST /v3/firmware/licenses/{acc}/assign": {"deviceList": [imei(1)]},
+    "POST /v3/licenses/{acc}/remove": {"deviceList": [imei(1)]},
+    "POST /v3/licenses/{acc}/cancel": {"deviceList": [imei(1)]},
+    "PUT /v3/campaigns/{acc}/{campaignId}": {"type": "remove", "deviceList": [imei(1)]},
+    "PUT /v3/campaigns/firmware/{acc}/{campaignId}": {
+        "type": "remove",
+        "deviceList": [imei(1)],
+    },
+    "PUT /v3/campaigns/firmware/{acc}/{campaignId}/dates": {
+        "startDate": "2026-03-03",
+        "endDate": "2026-03-05",
+    },
+    "PUT /v3/firmware/{acc}/devices": {"deviceList": [imei(1)]},
+    "POST /v3/devices/{acc}": {"deviceList": [imei(1)]},
+    "POST /v3/callbacks/{acc}": {"url": "https://example.com/"},
+    "PUT /v3/callbacks/{acc}": {"url": "https://example.com/"},
 }
 QUERIES = {
     "GET /v2/reports/{acc}/campaigns": "?campaignStatus=CampaignEnded",
     "DELETE /v2/logging/{acc}/devices": f"?deviceIds={imei(1)}",
+    "GET /v3/reports/{acc}/firmware/campaigns": "?campaignStatus=CampaignEnded",
+    "GET /v3/reports/{acc}/campaigns": "?campaignStatus=CampaignEnded",
 }
 
 
@@ -123,7 +178,7 @@ def name(route: Route) -> str:
     return f"{route.method} {route.path.removeprefix(FOTA)}"
 
 
-ROUTES = [*v1_routes, *v2_routes]
+ROUTES = [*v1_routes, *v2_routes, *v3_routes]
 every = pytest.mark.parametrize("route", ROUTES, ids=name)
 
 
@@ -140,13 +195,15 @@ def request_of(v1: V1, route: Route, account: str) -> tuple[str, Any]:
         ("upgradeId", NOWHERE),
         ("deviceId", imei(1)),
         ("startIndex", "0"),
+        ("lastSeenDeviceId", "0"),
         ("upgradeStatus", "Finished"),
         ("service", "Fota"),
     ):
         path = path.replace(f"{{{parameter}}}", value)
     body = BODIES.get(name(route))
-    if body is None and name(route).startswith("POST /v2/campaigns"):
-        body = v1.v2.campaign(fileName="x", fileVersion="1")
+    if body is None and name(route).startswith(("POST /v2/campaigns", "POST /v3/campaigns")):
+        firmware = {"firmwareName": "x", "firmwareFrom": "01", "firmwareTo": "02"}
+        body = v1.v2.campaign(fileName="x", fileVersion="1", **firmware)
     if name(route) == "POST /v1/upgrades":
         body = v1.upgrade([1], accountName=account)
     return path + QUERIES.get(name(route), ""), body
@@ -156,7 +213,7 @@ def test_the_index_is_served() -> None:
     """Every operation of the contract is there, and documented; and no others but the aliases."""
     documented = [name(route) for route in ROUTES if route.documented]
     assert sorted(documented) == sorted(INDEX)
-    assert len(documented) == 18 + 1 + 33
+    assert len(documented) == 18 + 1 + 33 + 21 + 7
     assert sorted(name(r) for r in ROUTES if not r.documented) == sorted(ALIASES)
     paths = openapi_document()["paths"]
     ids = [operation["operationId"] for path in paths.values() for operation in path.values()]
@@ -255,7 +312,8 @@ count campaignName softwareName softwareFrom softwareTo fileName
 fileVersion distributionType startDate endDate downloadAfterDate downloadTimeWindowList
 installAfterDate installTimeWindowList startTime endTime addOrRemoveDevice deviceLogging
 deviceIds url callback
-name username password firmwareName firmwareTo
+name username password firmwareName firmwareFrom firmwareTo protocol
+campaignTimeWindowList autoAssignLicenseFlag autoAddDevicesFlag
 """
 members = st.sampled_from(MEMBERS.split())
 likely = st.dictionaries(members, anything, max_size=6)
@@ -264,7 +322,8 @@ texts = st.text(max_size=30)
 nearly = st.fixed_dictionaries(
     {
         "accountName": st.just(ACCOUNT),
-        "firmwareName": st.just(FIRMWARE) | texts,
+        "firmwareName": st.sampled_from([FIRMWARE, LIGHT_FIRMWARE]) | texts,
+        "firmwareFrom": st.just("01") | texts,
         "firmwareTo": st.just("02") | texts,
         "name": st.sampled_from(["Fota", "fota", "x"]),
         "softwareName": st.just("FOTA_Acme_X1_01To02") | texts,
@@ -287,6 +346,10 @@ nearly = st.fixed_dictionaries(
         "downloadAfterDate": st.dates().map(str),
         "downloadTimeWindowList": windows,
         "installTimeWindowList": windows,
+        "campaignTimeWindowList": windows,
+        "protocol": st.sampled_from(["LWM2M", "lwm2m", "OMA", "x"]),
+        "autoAssignLicenseFlag": st.booleans(),
+        "autoAddDevicesFlag": anything,
     },
 )
 
@@ -317,6 +380,7 @@ queries = st.lists(
             [
                 *("lastSeenDeviceId", "lastSeenCampaignId", "startIndex", "distributionType"),
                 *("campaignStatus", "deviceIds", "deviceIds[0]", "deviceIds[", "clientType", "x"),
+                "protocol",
             ]
         ),
         values,
