@@ -24,8 +24,9 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import goosebit, overair
-from bench.load import Order, Result
-from bench.process import Server, StartError, settle
+from bench.findings import Findings, Row, run
+from bench.load import Order
+from bench.process import Server, StartError
 
 PILOT = 20
 SMALL_FLEET = 1_000
@@ -33,7 +34,6 @@ SAMPLED = 50
 NOWHERE = "990013000000000/no/such/resource"  # below a device: read as its requests are, then 404
 CONNECTIONS = 64
 IMAGE_BYTES = 16 * 1024
-LOAD_EXTRA_S = 120.0
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,43 +52,6 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     def reserved(self) -> int:
         """Return how many devices are kept for updates; idle polls come from the others."""
         return PILOT + self.updates
-
-
-class Sample(msgspec.Struct, kw_only=True):
-    """A result and what it cost the server."""
-
-    result: Result
-    cpu_us: float
-    bystander_s: float = 0.0  # CPU that the other server took meanwhile
-
-    @property
-    def rate(self) -> float:
-        """Return its requests (or updates) a second."""
-        return self.result.rate
-
-
-class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the table."""
-
-    what: str
-    value: str
-    bar: str = ""
-    met: bool | None = None
-
-
-class Findings(msgspec.Struct, kw_only=True):
-    """Everything measured."""
-
-    machine: dict[str, Any]
-    samples: dict[str, list[Sample]] = msgspec.field(default_factory=dict)
-    facts: dict[str, Any] = msgspec.field(default_factory=dict)
-    errors: list[str] = msgspec.field(default_factory=list)
-    rows: list[Row] = msgspec.field(default_factory=list)
-
-    def median(self, name: str) -> Sample | None:
-        """Return the sample with the median rate."""
-        samples = sorted(self.samples.get(name, []), key=lambda sample: sample.rate)
-        return samples[len(samples) // 2] if samples else None
 
 
 def main() -> int:
@@ -157,7 +120,7 @@ def _measure(options: Options, directory: Path, findings: Findings, console: Con
             console.print("whole updates, goosebit …")
             order = _order(options, "updates", other, fleet, goosebit.TENANT)
             order.first, order.count, order.seconds = PILOT, options.updates, options.seconds * 2
-            sample = _run(order, other, findings, "goosebit updates", ours)
+            sample = run(order, other, findings, "goosebit updates", ours)
             counted, finished = goosebit.counted(directory / "goosebit")
             findings.facts["goosebit_updates"] = {
                 "load generator": sample.result.done,
@@ -168,7 +131,7 @@ def _measure(options: Options, directory: Path, findings: Findings, console: Con
             console.print(f"{options.fresh:,} polls on fresh connections …")
             order = _order(options, "fresh", ours, fleet, overair.TENANT)
             order.count, order.seconds = options.fresh, options.fresh_seconds
-            _run(order, ours, findings, "fresh", other)
+            run(order, ours, findings, "fresh", other)
         if ours is not None:
             findings.facts["peak_mib"] = ours.peak_mib()
             findings.facts["verify"] = overair.verify(directory / "overair")
@@ -197,7 +160,7 @@ def _polls(
                 order.path, order.seed = "/healthz", turn + 1
                 if name == "device constant":
                     order.path, order.status = f"/{tenant}/controller/v1/{NOWHERE}", 404
-                _run(order, server, findings, name, ours if server is other else other)
+                run(order, server, findings, name, ours if server is other else other)
 
 
 def _small_fleet(
@@ -216,7 +179,7 @@ def _small_fleet(
     with goosebit.running(directory / "small", fleet, image, 0) as server:
         order = _order(options, "polls", server, fleet, goosebit.TENANT)
         order.first = 0
-        _run(order, server, findings, "goosebit polls, small fleet", ours)
+        run(order, server, findings, "goosebit polls, small fleet", ours)
 
 
 def _our_updates(
@@ -238,7 +201,7 @@ def _our_updates(
         campaign = api.start_campaign(reserved[first : first + count])
         order = _order(options, "updates", ours, fleet, overair.TENANT)
         order.first, order.count, order.seconds = first, count, 60.0
-        sample = _run(order, ours, findings, name)
+        sample = run(order, ours, findings, name)
         outcome = api.outcome(campaign)
         findings.facts[f"{name}_report"] = dict(outcome)
         if outcome["UpgradeSuccess"] != sample.result.done:
@@ -259,34 +222,6 @@ def _order(options: Options, kind: str, server: Server, fleet: Path, tenant: str
         seconds=options.seconds,
         first=options.reserved,
     )
-
-
-def _run(
-    order: Order, server: Server, findings: Findings, name: str, bystander: Server | None = None
-) -> Sample:
-    for one in (server, bystander):
-        if one is not None:
-            settle(one)
-    before = server.cpu_s()
-    aside = bystander.cpu_s() if bystander is not None else 0.0
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.load"],
-        cwd=goosebit.ROOT,
-        input=msgspec.json.encode(order),
-        capture_output=True,
-        timeout=order.seconds + LOAD_EXTRA_S,
-    )
-    spent = server.cpu_s() - before
-    if bystander is not None:
-        aside = bystander.cpu_s() - aside
-    if done.returncode != 0:
-        raise overair.RunError(f"load ({name}): {done.stderr.decode()[-800:]}")
-    result = msgspec.json.decode(done.stdout, type=Result)
-    sample = Sample(result=result, cpu_us=spent / max(1, result.done) * 1e6, bystander_s=aside)
-    findings.samples.setdefault(name, []).append(sample)
-    if result.errors:
-        findings.errors.append(f"{name}: {result.errors} errors, first: {result.first_error}")
-    return sample
 
 
 def _rows(options: Options, findings: Findings) -> Iterator[Row]:

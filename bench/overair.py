@@ -28,6 +28,18 @@ KEY, SECRET = "bench-key", "bench-secret"
 USER, PASSWORD = "bench", "bench-pass"
 PACKAGE = "FOTA_Acme_X1_01To02"
 CAMPAIGN_WAIT_S = 60.0
+# What every fleet file begins with: an account that may do everything, and who may ask for it.
+ADMINISTRATION: dict[str, Any] = {
+    "accounts": [
+        {
+            "name": ACCOUNT,
+            "alias": TENANT,
+            "subscription": {"purchaseType": "TS-HFOTA-MRC", "licenseCount": 1_000_000},
+        }
+    ],
+    "applications": [{"key": KEY, "secret": SECRET}],
+    "users": [{"username": USER, "password": PASSWORD, "accounts": [ACCOUNT]}],
+}
 
 
 class RunError(Exception):
@@ -56,16 +68,7 @@ def fill(data: Path, fleet: Path, image: Path) -> float:
                 "ddi": {"token": line[16:48]},
             }
             out.write(json.dumps(device) + "\n")
-    document = {
-        "accounts": [
-            {
-                "name": ACCOUNT,
-                "alias": TENANT,
-                "subscription": {"purchaseType": "TS-HFOTA-MRC", "licenseCount": 1_000_000},
-            }
-        ],
-        "applications": [{"key": KEY, "secret": SECRET}],
-        "users": [{"username": USER, "password": PASSWORD, "accounts": [ACCOUNT]}],
+    document = ADMINISTRATION | {
         "packages": [
             {
                 "name": PACKAGE,
@@ -83,7 +86,7 @@ def fill(data: Path, fleet: Path, image: Path) -> float:
     file = data / "fleet.json"
     file.write_text(json.dumps(document))
     started = time.perf_counter()
-    _command(data, "import", str(file))
+    command(data, "import", str(file))
     return time.perf_counter() - started
 
 
@@ -101,7 +104,7 @@ def running(data: Path) -> Iterator[Server]:
 def verify(data: Path) -> str:
     """Recount the live database; return the first complaint, or nothing."""
     try:
-        _command(data, "verify")
+        command(data, "verify")
     except RunError as error:
         return str(error)
     return ""
@@ -149,6 +152,30 @@ class Api:
             campaign = self._call("GET", f"/fota/v2/campaigns/{ACCOUNT}/{identity}")
         return identity
 
+    def start_upgrade(self, firmware: str, version: str, devices: list[str]) -> str:
+        """Schedule an upgrade of v1 for today and wait until it has begun."""
+        upgrade = self._call(
+            "POST",
+            "/fota/v1/upgrades",
+            {
+                "accountName": ACCOUNT,
+                "firmwareName": firmware,
+                "firmwareTo": version,
+                "startDate": datetime.now(UTC).date().isoformat(),
+                "deviceList": devices,
+            },
+        )
+        identity = str(upgrade["id"])
+        deadline = time.monotonic() + CAMPAIGN_WAIT_S
+        while upgrade["status"] != "InProgress" or any(
+            device["status"] == "RequestPending" for device in upgrade["deviceList"]
+        ):
+            if time.monotonic() > deadline:
+                raise RunError(f"the upgrade is {upgrade['status']}, its devices are not ready")
+            time.sleep(0.5)
+            upgrade = self._call("GET", f"/fota/v1/upgrades/{ACCOUNT}/upgrade/{identity}")
+        return identity
+
     def outcome(self, campaign: str) -> Counter[str]:
         """Count a campaign's devices by status, from its report."""
         counts: Counter[str] = Counter()
@@ -182,7 +209,8 @@ class Api:
             raise RunError(f"{method} {path}: {error.code} {error.read()[:300]!r}") from error
 
 
-def _command(data: Path, *arguments: str) -> None:
+def command(data: Path, *arguments: str) -> None:
+    """Run the command line. Raises RunError."""
     done = subprocess.run(
         [str(COMMAND), *arguments, "--data", str(data)],
         cwd=data,
