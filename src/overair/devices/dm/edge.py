@@ -210,11 +210,11 @@ class Dm:
     async def _handled(self, message: DmRequest, surroundings: Surroundings) -> Handled:
         rooms = self._rooms
         try:
-            return await rooms.db.transact(exchange.handle, message, surroundings)
+            return await rooms.db.transact_brief(exchange.handle, message, surroundings)
         except DataWantedError as wanted:
             self._data = (wanted.sha256, await self._package(wanted.sha256))
             told = replace(surroundings, data=self._data)
-            return await rooms.db.transact(exchange.handle, message, told)
+            return await rooms.db.transact_brief(exchange.handle, message, told)
 
     async def _package(self, sha256: str) -> bytes:
         try:
