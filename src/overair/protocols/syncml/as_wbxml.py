@@ -9,7 +9,7 @@ Written: public id 0x1201, UTF-8, an empty string table; text inline, opaque whe
 NUL or is an Item's Data that is to be stored (which is also how libwbxml has it). The version is the peer's own, never a higher one: engines exist that refuse 1.3.
 """
 
-from overair.protocols.syncml.elements import Builder, Element
+from overair.protocols.syncml.elements import Element, joined
 from overair.protocols.syncml.tokens import CODES, PUBLIC_ID, PUBLIC_IDS, SYNCML, TAGS
 from overair.protocols.syncml.values import (
     LIMITS,
@@ -33,110 +33,177 @@ _TAG = 0x3F
 # Below this, in every quarter of the byte, are the global tokens.
 _FIRST_TAG = 0x05
 
+_TEXTS = {_STR_I, _STR_T, _OPAQUE}
+# By the token of a tag, with content or without: its name, or None where there is none.
+_NO_NAMES: tuple[str | None, ...] = (None,) * 256
+_NAMES = {
+    page: tuple(
+        None if token & _HAS_ATTRIBUTES or token & _TAG < _FIRST_TAG else tags.get(token & _TAG)
+        for token in range(256)
+    )
+    for page, tags in TAGS.items()
+}
+
 _UTF_8 = 106
 # Unknown, and US-ASCII: both are UTF-8 for what they may hold.
 _CHARSETS = {0, 3, _UTF_8}
+# What follows the version: 1.2's public id, UTF-8, no string table. It is what we write.
+_USUAL_FRAME = bytes([0x80 | PUBLIC_ID >> 7, PUBLIC_ID & 0x7F, _UTF_8, 0])
 _INTEGER_BYTES = 5
 _INTEGER_LIMIT = 2**32
-
-
-class _Cursor:
-    """A place in the bytes, which never gets past their end."""
-
-    __slots__ = ("at", "body")
-
-    def __init__(self, body: bytes) -> None:
-        self.body = body
-        self.at = 0
-
-    def byte(self) -> int:
-        if self.at >= len(self.body):
-            raise MalformedError("the document ends too early")
-        self.at += 1
-        return self.body[self.at - 1]
-
-    def integer(self) -> int:
-        """Seven bits a byte, the high bit saying that there are more."""
-        value = 0
-        for _ in range(_INTEGER_BYTES):
-            byte = self.byte()
-            value = value << 7 | byte & 0x7F
-            if byte < 0x80:
-                if value >= _INTEGER_LIMIT:
-                    raise MalformedError("an integer of more than 32 bits")
-                return value
-        raise MalformedError("an integer of more than five bytes")
-
-    def take(self, length: int) -> bytes:
-        if length > len(self.body) - self.at:
-            raise MalformedError("a length beyond the end of the document")
-        self.at += length
-        return self.body[self.at - length : self.at]
-
-    def string(self) -> str:
-        end = self.body.find(0, self.at)
-        if end < 0:
-            raise MalformedError("a string without an end")
-        text = _text(self.body[self.at : end])
-        self.at = end + 1
-        return text
 
 
 def decode_wbxml(body: bytes, limits: SyncmlLimits = LIMITS) -> tuple[Element, int]:
     """Read a document; return its root, and the version that an answer is to have."""
     if len(body) > limits.body_bytes:
         raise LimitError(f"more than {limits.body_bytes} bytes")
-    cursor = _Cursor(body)
-    version, table = _frame(cursor)
-    builder = Builder(limits)
+    try:
+        version, table, at = _frame(body)
+        root, at = _document(body, at, table, limits)
+    except IndexError:
+        raise MalformedError("the document ends too early") from None
+    if at != len(body):
+        raise MalformedError("something follows the document")
+    return root, version
+
+
+def _document(body: bytes, at: int, table: bytes, limits: SyncmlLimits) -> tuple[Element, int]:
+    """Read the root element; return it, and where it ends. Raises IndexError where the bytes do.
+
+    This is what a message costs most: a loop over bytes, with everything in local names. A leaf
+    with nothing but a string, which is nearly every element, is taken as one.
+    """
     # The page is a state of the parser: it stays until it is switched, across elements.
     page = SYNCML
-    while not builder.complete:
-        token = cursor.byte()
+    names = _NAMES[SYNCML]
+    opened: list[Element] = []
+    # The pieces of text seen since the last tag: all of an element's value, if it has no children.
+    pieces: list[str | bytes] = []
+    elements = text = 0
+    while True:
+        token = body[at]
+        at += 1
         if token == _END:
-            builder.end()
-        elif token == _STR_I:
-            builder.text(cursor.string())
-        elif token == _OPAQUE:
-            builder.text(cursor.take(cursor.integer()))
-        elif token == _STR_T:
-            builder.text(_text(_entry(table, cursor.integer())))
-        elif token == _SWITCH_PAGE:
-            page = cursor.byte()
-        elif token & _TAG < _FIRST_TAG:
-            raise MalformedError(f"the token 0x{token:02X}, which SyncML does not use")
-        elif token & _HAS_ATTRIBUTES:
-            raise MalformedError("an element with attributes")
-        else:
-            name = TAGS.get(page, {}).get(token & _TAG)
-            if name is None:
-                raise MalformedError(f"an unknown tag 0x{token & _TAG:02X} on code page {page}")
-            builder.start(name, page)
-            if not token & _HAS_CONTENT:
-                builder.end()
-    if cursor.at != len(body):
-        raise MalformedError("something follows the document")
-    return builder.root(), version
+            if not opened:
+                raise MalformedError("an element ends that has not begun")
+            element = opened.pop()
+            if pieces:
+                if not element.children:
+                    element.value = joined(pieces, limits)
+                pieces = []
+            if not opened:
+                return element, at
+            continue
+        if token in _TEXTS:
+            piece, at = _piece(body, at, token, table)
+            text += len(piece)
+            if text > limits.text:
+                raise LimitError(f"more than {limits.text} characters of text")
+            if not opened:
+                raise MalformedError("text outside of the root element")
+            if piece:
+                pieces.append(piece)
+            continue
+        if token == _SWITCH_PAGE:
+            page = body[at]
+            names = _NAMES.get(page, _NO_NAMES)
+            at += 1
+            continue
+        name = names[token]
+        if name is None:
+            raise _no_tag(token, page)
+        elements += 1
+        if elements > limits.elements:
+            raise LimitError(f"more than {limits.elements} elements")
+        if len(opened) == limits.depth:
+            raise LimitError(f"elements nested deeper than {limits.depth}")
+        element = Element(name, "", [], page)
+        if opened:
+            opened[-1].children.append(element)
+            if pieces:
+                pieces = []
+        elif not token & _HAS_CONTENT:
+            return element, at
+        if token & _HAS_CONTENT:
+            if opened and body[at] == _STR_I:
+                end = body.find(0, at)
+                if end > 0 and body[end + 1] == _END:
+                    value = _text(body[at + 1 : end])
+                    text += len(value)
+                    if text > limits.text:
+                        raise LimitError(f"more than {limits.text} characters of text")
+                    if len(value) > limits.value:
+                        raise LimitError(f"a value of more than {limits.value} characters")
+                    element.value = value
+                    at = end + 2
+                    continue
+            opened.append(element)
 
 
-def _frame(cursor: _Cursor) -> tuple[int, bytes]:
-    """Read what stands before the root element; return the version and the string table."""
-    version = cursor.byte()
+def _no_tag(token: int, page: int) -> MalformedError:
+    if token & _TAG < _FIRST_TAG:
+        return MalformedError(f"the token 0x{token:02X}, which SyncML does not use")
+    if token & _HAS_ATTRIBUTES:
+        return MalformedError("an element with attributes")
+    return MalformedError(f"an unknown tag 0x{token & _TAG:02X} on code page {page}")
+
+
+def _piece(body: bytes, at: int, token: int, table: bytes) -> tuple[str | bytes, int]:
+    """Read a piece of text; return it, and where it ends."""
+    if token == _STR_I:
+        end = body.find(0, at)
+        if end < 0:
+            raise MalformedError("a string without an end")
+        return _text(body[at:end]), end + 1
+    number, at = _integer(body, at)
+    if token == _STR_T:
+        return _text(_entry(table, number)), at
+    return _take(body, at, number)
+
+
+def _integer(body: bytes, at: int) -> tuple[int, int]:
+    """Read seven bits a byte, the high bit saying that there are more; and where they end."""
+    value = 0
+    for place in range(at, at + _INTEGER_BYTES):
+        byte = body[place]
+        value = value << 7 | byte & 0x7F
+        if byte < 0x80:
+            if value >= _INTEGER_LIMIT:
+                raise MalformedError("an integer of more than 32 bits")
+            return value, place + 1
+    raise MalformedError("an integer of more than five bytes")
+
+
+def _take(body: bytes, at: int, length: int) -> tuple[bytes, int]:
+    if length > len(body) - at:
+        raise MalformedError("a length beyond the end of the document")
+    return body[at : at + length], at + length
+
+
+def _frame(body: bytes) -> tuple[int, bytes, int]:
+    """Read what stands before the root element; return version, string table, and its end."""
+    if body.startswith(_USUAL_FRAME, 1) and body[0] in VERSIONS:
+        return body[0], b"", 1 + len(_USUAL_FRAME)
+    version = body[0]
     if version not in VERSIONS:
         raise MalformedError("not WBXML 1.1, 1.2 or 1.3")
-    public_id = cursor.integer()
+    public_id, at = _integer(body, 1)
     # Zero: the id stands in the table, at this offset, as text.
-    offset = cursor.integer() if public_id == 0 else None
-    if cursor.integer() not in _CHARSETS:
+    offset: int | None = None
+    if public_id == 0:
+        offset, at = _integer(body, at)
+    charset, at = _integer(body, at)
+    if charset not in _CHARSETS:
         raise MalformedError("a character set other than UTF-8")
-    table = cursor.take(cursor.integer())
+    length, at = _integer(body, at)
+    table, at = _take(body, at, length)
     if offset is None:
         known = public_id in PUBLIC_IDS
     else:
         known = _text(_entry(table, offset)) in PUBLIC_IDS.values()
     if not known:
         raise MalformedError("not a document of SyncML 1.0, 1.1 or 1.2")
-    return version, table
+    return version, table, at
 
 
 def _entry(table: bytes, offset: int) -> bytes:
@@ -159,9 +226,7 @@ def encode_wbxml(root: Element, version: int) -> bytes:
     if version not in VERSIONS:
         raise UnencodableError(f"there is no WBXML 1.{version}")
     out = bytearray([version])
-    _put_integer(out, PUBLIC_ID)
-    _put_integer(out, _UTF_8)
-    _put_integer(out, 0)
+    out += _USUAL_FRAME
     _put(out, root, SYNCML)
     return bytes(out)
 
@@ -169,8 +234,8 @@ def encode_wbxml(root: Element, version: int) -> bytes:
 def _put(out: bytearray, element: Element, page: int) -> int:
     """Write an element; return the code page that the parser is left on."""
     if element.page != page:
-        out += bytes([_SWITCH_PAGE, element.page])
         page = element.page
+        out += bytes([_SWITCH_PAGE, page])
     code = CODES[page][element.name]
     if element.children:
         out.append(code | _HAS_CONTENT)
@@ -179,26 +244,21 @@ def _put(out: bytearray, element: Element, page: int) -> int:
         out.append(_END)
     elif element.value:
         out.append(code | _HAS_CONTENT)
-        _put_value(out, element.value, element.opaque)
-        out.append(_END)
+        value = element.value
+        try:
+            data = value.encode() if isinstance(value, str) else value
+        except UnicodeEncodeError:
+            raise UnencodableError("text that is not Unicode") from None
+        if element.opaque or data is value or 0 in data:
+            out.append(_OPAQUE)
+            _put_integer(out, len(data))
+            out += data
+            out.append(_END)
+        else:
+            out += b"\x03%b\x00\x01" % data
     else:
         out.append(code)
     return page
-
-
-def _put_value(out: bytearray, value: str | bytes, opaque: bool) -> None:
-    try:
-        data = value.encode() if isinstance(value, str) else value
-    except UnicodeEncodeError:
-        raise UnencodableError("text that is not Unicode") from None
-    if opaque or isinstance(value, bytes) or 0 in data:
-        out.append(_OPAQUE)
-        _put_integer(out, len(data))
-        out += data
-    else:
-        out.append(_STR_I)
-        out += data
-        out.append(0)
 
 
 def _put_integer(out: bytearray, value: int) -> None:

@@ -1,12 +1,14 @@
 """Elements: what XML and WBXML have in common, and the limits that hold for both.
 
-A decoder of bytes feeds a ``Builder``, which counts before it keeps anything; ``read`` makes a message
-of the tree that comes out. ``write`` makes the tree that the encoders take.
+A decoder of bytes counts before it keeps anything: that of XML by feeding a ``Builder``, that of WBXML,
+which is what most devices send, in its own loop. ``read`` makes a message of the tree that comes out,
+``write`` makes the tree that the encoders take.
 
 Not in here: attributes. SyncML has none but namespaces, and those are not needed to tell elements
 apart; clients that leave them out exist (oma-dm 19).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from overair.protocols.syncml.tokens import SYNCML
@@ -42,11 +44,6 @@ class Builder:
         self._elements = 0
         self._text = 0
 
-    @property
-    def complete(self) -> bool:
-        """Tell whether the root element has ended."""
-        return self._root is not None and not self._open
-
     def start(self, name: str, page: int = SYNCML) -> None:
         """Open an element."""
         self._elements += 1
@@ -78,9 +75,7 @@ class Builder:
             raise MalformedError("an element ends that has not begun")
         element = self._open.pop()
         if not element.children:
-            element.value = self._joined()
-            if len(element.value) > self._limits.value:
-                raise LimitError(f"a value of more than {self._limits.value} characters")
+            element.value = joined(self._pieces, self._limits)
         self._pieces.clear()
 
     def root(self) -> Element:
@@ -88,11 +83,18 @@ class Builder:
         assert self._root is not None, "a decoder asked for a document that has not begun"
         return self._root
 
-    def _joined(self) -> str | bytes:
-        pieces = self._pieces
-        if len(pieces) == 1:
-            return pieces[0]
+
+def joined(pieces: Sequence[str | bytes], limits: SyncmlLimits) -> str | bytes:
+    """Return the value that came in pieces; of text and bytes it is bytes. Raises LimitError."""
+    value: str | bytes
+    if len(pieces) == 1:
+        value = pieces[0]
+    else:
         texts = [piece for piece in pieces if isinstance(piece, str)]
         if len(texts) == len(pieces):
-            return "".join(texts)
-        return b"".join(piece.encode() if isinstance(piece, str) else piece for piece in pieces)
+            value = "".join(texts)
+        else:
+            value = b"".join(p.encode() if isinstance(p, str) else p for p in pieces)
+    if len(value) > limits.value:
+        raise LimitError(f"a value of more than {limits.value} characters")
+    return value

@@ -50,9 +50,8 @@ class _Parts:
 
     def __init__(self, element: Element) -> None:
         self.element = element
-        self._first: dict[str, Element] = {}
-        for child in element.children:
-            self._first.setdefault(child.name, child)
+        # Of several with one name the first stays.
+        self._first = {child.name: child for child in reversed(element.children)}
 
     def get(self, name: str) -> Element | None:
         return self._first.get(name)
