@@ -192,12 +192,3 @@ async def test_new_firmware_is_told(database: Database, account_id: AccountId) -
     assert [(stream, body) for stream, _, body in found] == [
         (CATALOGUE, message("newFirmware", firmwareList=[firmware]))
     ] * 2
-
-
-async def test_a_version_without_messages(database: Database, account_id: AccountId) -> None:
-    """A campaign of a version that has no messages yet is nobody's news."""
-    foreign = Told(uuid="u1", account_id=account_id, api_version=3)
-    await database.transact(listeners.register, account_id, 3, URL, STRICT, START)
-    await database.transact(notify_campaign, foreign, START)
-    await database.transact(notify_devices, foreign, [change(1, U.FAILED, R.OTHER)], START)
-    assert await database.report(queued) == []

@@ -19,7 +19,7 @@ from overair.engine.fleet_devices import GRAIN_BYTES, make_token
 from overair.ids import new_token
 from overair.installation import installation_key
 from overair.sealing import Seal
-from overair.store import attempts, devices, fleet, inventory
+from overair.store import attempts, devices, fleet, inventory, lwm2m_accounts
 from overair.store.database import Tx
 from overair.store.fleet import Known
 
@@ -43,9 +43,11 @@ def _facts(tx: Tx, imei: str, key: bytes) -> dict[str, Any]:
     assert record is not None
     device = known.device
     omadm = account_facts(tx, known.id, imei, Seal(key))
-    protocols = set(fleet.documents(tx, [known.id]).get(known.id, {}))
+    protocols = set()
     if omadm is not None:
         protocols.add("OMADM")
+    if lwm2m_accounts.terms_of(tx, [known.id]):
+        protocols.add("LWM2M")
     return {
         "deviceId": imei,
         "accountName": fleet.accounts(tx)[device.account_id].name,
