@@ -208,9 +208,9 @@ class Gadget:
             self.show("5/0/5", "7")
 
     def told_to_update(self) -> Message:
-        self.executes += 1
         if self.values["5/0/3"] != "2":
             return Message(code=METHOD_NOT_ALLOWED)
+        self.executes += 1
         self.show("5/0/3", "3")
         self.later(self.on_execute())
         return Message(code=CHANGED)

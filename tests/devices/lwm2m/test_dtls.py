@@ -108,11 +108,13 @@ def test_the_hook_for_keys_is_checked_by_a_handshake() -> None:
 def test_a_binding_without_the_hook_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     """A binding that lost its callback for pre-shared keys is a clear error at the start."""
 
+    real = psk._lib
+
     class Without:
         def __getattr__(self, name: str) -> object:
             if "psk" in name:
                 raise AttributeError(name)
-            return getattr(psk.binding.lib, name)
+            return getattr(real, name)
 
     monkeypatch.setattr(psk, "_lib", Without())
     with pytest.raises(psk.PskUnavailableError, match="pre-shared keys"):

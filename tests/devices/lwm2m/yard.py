@@ -12,6 +12,7 @@ from overair.config import Lwm2m
 from overair.core.ids import AttemptId, CampaignId
 from overair.engine import push
 from overair.engine.catalog import Software, put_software
+from overair.engine.licenses import assign_licenses, set_subscription
 from overair.engine.lwm2m_accounts import put_blocks
 from overair.fleetfile import shapes
 from overair.store import attempts, lwm2m_registrations, slots, upgrades
@@ -61,6 +62,23 @@ class Yard:
         await self.field.run(
             lambda tx: put_blocks(tx, [(device_of(tx, imei(number)), block)], seal)
         )
+
+    async def license(self, number: int) -> None:
+        """Give the device a licence."""
+        settings, now = self.field.settings, self.field.clock.now()
+
+        def give(tx: Tx) -> None:
+            set_subscription(
+                tx,
+                self.field.account,
+                purchase_type="TS-HFOTA-EVNT,TS-HFOTA-MRC",
+                license_count=10,
+                settings=settings,
+                now=now,
+            )
+            assign_licenses(tx, self.field.account, [imei(number)], settings.limits, now)
+
+        await self.field.run(give)
 
     async def campaign(self, *numbers: int, **asked: Any) -> CampaignId:
         """A campaign of v1 with the firmware, carried as far as it goes now."""

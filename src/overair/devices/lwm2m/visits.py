@@ -179,11 +179,7 @@ class Visits:
             after = found[-1][0]
             for _, device_id in found:
                 client = self._clients.of_device(device_id)
-                if client is None or device_id in self._running:
-                    if client is not None:
-                        client.tell()
-                    continue
-                if client.is_there(self._exchanges.now()):
+                if client is not None and client.is_there(self._exchanges.now()):
                     self._begin(client, _Asked(turn=True))
             await asyncio.sleep(0)
 
