@@ -2,10 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
@@ -22,6 +22,8 @@ from overair.store.verify import Finding, verify
 from tests.callbacks.conftest import SETTINGS, Outbox, add_account
 from tests.callbacks.listening import CLOSE, HANG, Listening, Received, listening
 from tests.waiting import until
+
+T = TypeVar("T")
 
 RETRIES_S = (10, 60, 300, 1800, 7200)
 
@@ -538,6 +540,12 @@ class Watching:
     def one(self, sql: str, params: Sequence[Any] = ()) -> Row | None:
         rows = self.all(sql, params)
         return rows[0] if rows else None
+
+    def row(self, columns: str, rest: str, params: Sequence[Any] = ()) -> Row | None:
+        return self.one(f"select {columns} {rest}", params)
+
+    def kept(self, fn: Callable[..., T], *args: Any) -> T:
+        return fn(self, *args)
 
     def all(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
         self.steps += [str(row[-1]) for row in self.tx.all(f"explain query plan {sql}", params)]

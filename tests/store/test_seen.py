@@ -1,8 +1,9 @@
 """Last-seen times and check-in history: written in bulk, read along the chain."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import Any, TypeVar
 
 import pytest
 
@@ -13,6 +14,8 @@ from overair.store.database import from_ms, to_ms
 from overair.store.devicelog import check_ins
 from overair.store.seen import CheckIn, flush, purge
 from tests.conftest import START
+
+T = TypeVar("T")
 
 BASE = to_ms(START)
 LONG_AGO = START - timedelta(days=30)
@@ -130,6 +133,14 @@ class Counting:
     def one(self, sql: str, params: Sequence[object] = ()) -> tuple[object, ...] | None:
         self._statements.append(sql)
         return self._tx.one(sql, params)
+
+    def row(
+        self, columns: str, rest: str, params: Sequence[object] = ()
+    ) -> tuple[object, ...] | None:
+        return self.one(f"select {columns} {rest}", params)
+
+    def kept(self, fn: Callable[..., T], *args: Any) -> T:
+        return fn(self, *args)
 
     def all(self, sql: str, params: Sequence[object] = ()) -> list[tuple[object, ...]]:
         self._statements.append(sql)
