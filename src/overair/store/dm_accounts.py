@@ -43,10 +43,10 @@ class DmAccount:
     zero_nonce_session: str | None
 
 
-_SELECT = """select a.device_id, d.imei, d.mdn, d.make, d.model, d.status, t.active, a.client_name, a.auth,
+_COLUMNS = """a.device_id, d.imei, d.mdn, d.make, d.model, d.status, t.active, a.client_name, a.auth,
  a.secrets, a.notify_host, a.notify_port, a.server_nonce, a.nonces, a.knowledge,
- a.zero_nonce_session
- from dm_account a join device d on d.id = a.device_id join account t on t.id = d.account_id"""
+ a.zero_nonce_session"""
+_FROM = """from dm_account a join device d on d.id = a.device_id join account t on t.id = d.account_id"""
 
 
 def _account(row: Row) -> DmAccount:
@@ -79,8 +79,19 @@ def _terms(row: Row) -> Terms:
 def of_device(tx: Tx, device_id: DeviceId, *, lock: bool = False) -> DmAccount | None:
     """The device's account."""
     locking = f"{for_update(tx)} of a" if lock and for_update(tx) else ""
-    row = tx.one(f"{_SELECT} where a.device_id = ?{locking}", (device_id,))
+    row = tx.one(f"select {_COLUMNS} {_FROM} where a.device_id = ?{locking}", (device_id,))
     return None if row is None else _account(row)
+
+
+def speaking(tx: Tx, device_id: DeviceId) -> tuple[DmAccount | None, str | None]:
+    """The account of a device whose lock we have, and the session that it is in (``dm_sessions``)."""
+    locking = f"{for_update(tx)} of a" if for_update(tx) else ""
+    row = tx.one(
+        f"select {_COLUMNS}, s.state {_FROM} left join dm_session s on s.device_id = a.device_id"
+        f" where a.device_id = ?{locking}",
+        (device_id,),
+    )
+    return (None, None) if row is None else (_account(row), row[16])
 
 
 def named(tx: Tx, client_name: str) -> list[DeviceId]:

@@ -1,6 +1,6 @@
 """What a device is known to run and to say of itself."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -98,6 +98,8 @@ def attributes(tx: Tx, device_id: DeviceId) -> dict[str, str]:
 
 def put_attributes(tx: Tx, device_id: DeviceId, values: Mapping[str, str]) -> None:
     """Set attributes."""
+    if not values:
+        return
     tx.many(
         "insert into device_attribute (device_id, name, value) values (?, ?, ?)"
         " on conflict (device_id, name) do update set value = excluded.value",
@@ -105,8 +107,10 @@ def put_attributes(tx: Tx, device_id: DeviceId, values: Mapping[str, str]) -> No
     )
 
 
-def drop_attributes(tx: Tx, device_id: DeviceId, names: Iterable[str]) -> None:
+def drop_attributes(tx: Tx, device_id: DeviceId, names: Collection[str]) -> None:
     """Forget attributes."""
+    if not names:
+        return
     tx.many(
         "delete from device_attribute where device_id = ? and name = ?",
         [(device_id, name) for name in names],

@@ -306,6 +306,13 @@ def _content(tx: Tx, package_id: PackageId, sha256: str) -> Row:
     return row
 
 
+def size_of(tx: Tx, sha256: str) -> int:
+    """How many bytes an artifact has, which must exist."""
+    row = tx.one("select size_bytes from artifact where sha256 = ?", (sha256,))
+    assert row is not None, f"no artifact {sha256}"
+    return int(row[0])
+
+
 def artifact_of(tx: Tx, package_id: PackageId) -> tuple[str, str] | None:
     """(sha256, stored file name) of a package's bytes; None if it has none."""
     row = tx.one("select artifact_sha256, file_name from package where id = ?", (package_id,))

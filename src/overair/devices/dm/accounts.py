@@ -23,6 +23,7 @@ from overair.store.database import Tx
 from overair.store.dm_accounts import DmAccount
 
 SLOTS = 4096
+MOST_OPENED = 4096  # accounts whose keys are at hand
 NOBODY = DeviceId(0)
 AUTH = {"basic": auth.BASIC, "md5": auth.MD5, "hmac": auth.MAC}
 _PURPOSE = b"overair OMA-DM decoys 1"
@@ -38,6 +39,8 @@ class Speaker:
     slot: int
     account: Account
     knowledge: Knowledge
+    session: str | None = None
+    """The session that the device is in, as it is kept."""
     problem: str = ""
     """Why a device that exists can have no session."""
 
@@ -49,12 +52,15 @@ class Accounts:
         self._seal = seal
         self._key = hmac.digest(key, _PURPOSE, "sha256")
         self._server_id = server_id
+        # What was opened lately, for a session has several messages; by what was opened, so that
+        # other secrets are other entries.
+        self._opened: dict[tuple[DeviceId, str, bytes | None], tuple[str, str]] = {}
 
     def find(self, tx: Tx, request: Request) -> Speaker:
         """Who it is from. Nobody else changes the device or its account before we are done."""
         device_id = _device_of(tx, request)
         polls.lock_device(tx, device_id)
-        row = store.of_device(tx, device_id, lock=True)
+        row, session = store.speaking(tx, device_id)
         mark = hmac.digest(
             self._key, (request.user or request.device).encode("utf-8", "surrogatepass"), "sha256"
         )
@@ -62,30 +68,37 @@ class Accounts:
         problem = ""
         if row is not None:
             try:
-                secrets = open_secrets(self._seal, row.device_id, row.terms.secrets)
+                keys = self._keys_of(row)
             except SealError as error:
                 problem = str(error)
             else:
-                if secrets.client and secrets.server:
-                    account = self._account(row, secrets.client, secrets.server)
-                    knowledge = decode_knowledge(row.knowledge)
-                    return Speaker(row=row, slot=slot, account=account, knowledge=knowledge)
+                if keys is not None:
+                    return Speaker(
+                        row=row,
+                        slot=slot,
+                        account=_account(row, *keys),
+                        knowledge=decode_knowledge(row.knowledge),
+                        session=session,
+                    )
                 problem = "its account has not both secrets"
         nobody = decoy(request.user or "", mark.hex())
         nobody = replace(nobody, nonces=decode_nonces(store.decoy(tx, slot)))
         return Speaker(row=None, slot=slot, account=nobody, knowledge=Knowledge(), problem=problem)
 
-    def _account(self, row: DmAccount, client_secret: str, server_secret: str) -> Account:
-        return Account(
-            device=row.imei,
-            user=row.terms.client_name,
-            client_key=auth.key(row.terms.client_name, client_secret),
-            server_key=auth.key(self._server_id, server_secret),
-            auth=AUTH[row.terms.auth or "md5"],
-            blocked=not row.active or row.status.lower() != ACTIVE,
-            zero_nonce_session=row.zero_nonce_session,
-            nonces=replace(decode_nonces(row.nonces), server=row.server_nonce),
-        )
+    def _keys_of(self, row: DmAccount) -> tuple[str, str] | None:
+        """The keys of both sides; None: there are not both secrets. Raises SealError."""
+        place = (row.device_id, row.terms.client_name, row.terms.secrets)
+        keys = self._opened.get(place)
+        if keys is None:
+            secrets = open_secrets(self._seal, row.device_id, row.terms.secrets)
+            if not (secrets.client and secrets.server):
+                return None
+            client = auth.key(row.terms.client_name, secrets.client)
+            keys = client, auth.key(self._server_id, secrets.server)
+            if len(self._opened) >= MOST_OPENED:
+                del self._opened[next(iter(self._opened))]
+            self._opened[place] = keys
+        return keys
 
     def keep(self, tx: Tx, speaker: Speaker, account: Account, knowledge: Knowledge) -> None:
         """Keep what a message changed."""
@@ -106,15 +119,28 @@ class Accounts:
             store.set_knowledge(tx, device_id, encode_knowledge(knowledge))
 
 
+def _account(row: DmAccount, client_key: str, server_key: str) -> Account:
+    return Account(
+        device=row.imei,
+        user=row.terms.client_name,
+        client_key=client_key,
+        server_key=server_key,
+        auth=AUTH[row.terms.auth or "md5"],
+        blocked=not row.active or row.status.lower() != ACTIVE,
+        zero_nonce_session=row.zero_nonce_session,
+        nonces=replace(decode_nonces(row.nonces), server=row.server_nonce),
+    )
+
+
 def _device_of(tx: Tx, request: Request) -> DeviceId:
-    """The device whose account it is, or nobody."""
-    by_name = store.named(tx, stored_text(request.user or ""))
-    first, last = _imeis(stored_text(request.device))
-    by_device = store.device_between(tx, first, last)
-    if request.user is None or len(by_name) > 1:
+    """The device whose account it is, or nobody; looked up alike for a name that nobody has."""
+    if request.user is not None:
+        by_name = store.named(tx, stored_text(request.user))
+        if len(by_name) < 2:
+            return by_name[0] if by_name else NOBODY
         # A name that many have is as good as none.
-        return by_device or NOBODY
-    return by_name[0] if by_name else NOBODY
+    first, last = _imeis(stored_text(request.device))
+    return store.device_between(tx, first, last) or NOBODY
 
 
 def _imeis(uri: str) -> tuple[str, str]:

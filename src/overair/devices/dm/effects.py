@@ -64,6 +64,9 @@ FAILURES: Final[Mapping[Why, str]] = {
     Why.INSTALL_FAILED: "Install",
 }
 
+# What changes nothing of a job.
+_HARMLESS: Final = (ExecAccepted, Audit, UpdateAskedFor, Refused, Ended)
+
 _CONTROL = re.compile("[\x00-\x1f\x7f\ud800-\udfff]+")
 _MOST_CHARS = 255
 
@@ -79,6 +82,8 @@ class Effects:
     authenticated: bool = False
     failure: str = ""
     lines: list[tuple[str, dict[str, object]]] = field(default_factory=list)
+    _open: Job | None = None
+    _is_known: bool = False  # what is open; until something is told that may change it
 
     def apply(self, event: Event) -> None:
         """Do what follows from an event."""
@@ -129,6 +134,8 @@ class Effects:
                 pass  # the beginning of the session has done what there is to do
             case _:
                 assert_never(event)
+        if not isinstance(event, _HARMLESS):
+            self._is_known = False
 
     def _report(self, event: Reported) -> None:
         tx, settings, now = self.tx, self.settings, self.now
@@ -159,13 +166,22 @@ class Effects:
                 self.tx, job, REASONS[why], self.settings, self.now, code=code, text=plain(text)
             )
 
+    def job(self) -> Job | None:
+        """What the device is to do, after all that was applied."""
+        if not self._is_known:
+            self._open = push.job_of(self.tx, self.device_id, self.settings, self.now)
+            self._is_known = True
+        return self._open
+
     def _job(self, correlator: str) -> Job | None:
-        """The attempt that is meant."""
-        if correlator:
-            name = correlator.replace("\x00", "")
-            return push.job_by_correlator(self.tx, self.device_id, name, self.settings, self.now)
-        job = push.job_of(self.tx, self.device_id, self.settings, self.now)
-        return job if job is not None and job.executed_at is not None else None
+        """The attempt that is meant: nearly always the one that is open."""
+        job = self.job()
+        if not correlator:
+            return job if job is not None and job.executed_at is not None else None
+        name = correlator.replace("\x00", "")
+        if job is not None and job.correlator == name:
+            return job
+        return push.job_by_correlator(self.tx, self.device_id, name, self.settings, self.now)
 
     def _set(self, **told: str | None) -> None:
         """What the device says of itself: beside what the operator says, not in its place."""

@@ -18,7 +18,6 @@ from overair.core.attempt import AttemptState
 from overair.core.ids import DeviceId
 from overair.devices.dm.accounts import Accounts
 from overair.devices.dm.effects import Effects, line_of
-from overair.engine import push
 from overair.engine.push import Job
 from overair.ids import new_bytes
 from overair.protocols.omadm.events import Audit, Event, Refused
@@ -77,8 +76,7 @@ def handle(tx: Tx, request: Request, told: Surroundings) -> Handled:
     """Take the message, and decide and keep the reply. Raises DataWantedError."""
     speaker = told.accounts.find(tx, request)
     row = speaker.row
-    kept = None if row is None else dm_sessions.find(tx, row.device_id)
-    session = None if kept is None else decode_session(kept)
+    session = None if speaker.session is None else decode_session(speaker.session)
     received = receive(
         request,
         server=_server(told),
@@ -101,7 +99,7 @@ def handle(tx: Tx, request: Request, told: Surroundings) -> Handled:
     for event in received.events:
         effects.apply(event)
     model = told.settings.omadm.models.get(f"{row.make} {row.model}", OmadmModel())
-    task = None if received.settled else _task(tx, row.device_id, model, told)
+    task = None if received.settled else _task(effects, model, told)
     outcome = proceed(received, task, _profile(model, told.settings))
     for event in outcome.events:
         effects.apply(event)
@@ -151,8 +149,8 @@ def _profile(model: OmadmModel, settings: Settings) -> Profile:
     )
 
 
-def _task(tx: Tx, device_id: DeviceId, model: OmadmModel, told: Surroundings) -> Task | None:
-    job = push.job_of(tx, device_id, told.settings, told.now)
+def _task(effects: Effects, model: OmadmModel, told: Surroundings) -> Task | None:
+    job = effects.job()
     if job is None or job.state not in _UNDER_WAY:
         return None
     data = None

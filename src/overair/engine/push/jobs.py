@@ -67,8 +67,6 @@ def _job(
         return None
     upgrade = upgrades.by_id(tx, attempt.upgrade_id)
     campaign = campaigns.by_id(tx, attempt.campaign_id)
-    told = polls.deployment(tx, attempt_id)
-    assert told is not None
     in_window = attempt.state in _AT_WORK or (
         attempt.state is AttemptState.OFFERED and now < own.call.window_ends_at
     )
@@ -87,8 +85,8 @@ def _job(
         from_version=campaign.from_version,
         to_version=campaign.to_version,
         package_name=campaign.package_name,
-        sha256=told.sha256,
-        size_bytes=told.size_bytes,
+        sha256=attempt.artifact_sha256,
+        size_bytes=tx.kept(polls.size_of, attempt.artifact_sha256),
         file_name=attempt.file_name,
         executed_at=own.executed_at,
         verify_until=own.verify_until,
