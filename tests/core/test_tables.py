@@ -105,6 +105,7 @@ def test_campaign_follows_its_lifecycle() -> None:
         pre_scheduled > request_failed: rejected
         pre_scheduled > ended: ended
         pre_scheduled > failed: failed
+        scheduled > pre_scheduled: replanned
         scheduled > aborted: stopped
         scheduled > cancelled: withdrawn
         scheduled > ended: ended

@@ -11,8 +11,8 @@ from overair.core.licenses import MONTHLY, LicenseOutcome
 from overair.core.plan import Link
 from overair.core.upgrade import Reason, UpgradeState
 from overair.engine import assign, licenses
+from overair.engine.admission import leave_campaign
 from overair.engine.outcome import Taken, note_bytes
-from overair.engine.schedule import leave_campaign
 from overair.store import attempts, billing, devices
 from tests.engine.world import SIZE, SOFTWARE, World, hours, imei, settings, story
 

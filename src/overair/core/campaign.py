@@ -32,6 +32,7 @@ class CampaignEvent(StrEnum):
     ACCEPTED = "accepted"  # the device checks are done and at least one device passed
     REJECTED = "rejected"  # the device checks are done and none passed
     LOCATED = "located"  # what the network knows of its devices is known
+    REPLANNED = "replanned"  # v3: its dates are others, and it has not begun: slots are given anew
     STARTED = "started"  # its start has come; in v3, its devices have their slots
     ENDED = "ended"  # its end has come, or every device succeeded
     FAILED = "failed"  # it cannot be delivered
@@ -52,6 +53,7 @@ TABLE: Final[dict[tuple[CampaignStatus, CampaignEvent], CampaignStatus | Ignored
     (_S.REQUEST_PENDING, _E.ACCEPTED): _S.REQUEST_QUEUED,
     (_S.REQUEST_PENDING, _E.REJECTED): _S.REQUEST_FAILED,
     (_S.REQUEST_PENDING, _E.LOCATED): IGNORE,  # the checks come first
+    (_S.REQUEST_PENDING, _E.REPLANNED): IGNORE,
     (_S.REQUEST_PENDING, _E.STARTED): IGNORE,
     (_S.REQUEST_PENDING, _E.ENDED): _S.REQUEST_FAILED,
     (_S.REQUEST_PENDING, _E.FAILED): _S.FAILED,
@@ -61,6 +63,7 @@ TABLE: Final[dict[tuple[CampaignStatus, CampaignEvent], CampaignStatus | Ignored
     (_S.REQUEST_QUEUED, _E.ACCEPTED): IGNORE,
     (_S.REQUEST_QUEUED, _E.REJECTED): _S.REQUEST_FAILED,
     (_S.REQUEST_QUEUED, _E.LOCATED): _S.PRE_SCHEDULED,
+    (_S.REQUEST_QUEUED, _E.REPLANNED): IGNORE,
     (_S.REQUEST_QUEUED, _E.STARTED): _S.SCHEDULED,
     (_S.REQUEST_QUEUED, _E.ENDED): _S.ENDED,  # the engine stood still over the whole campaign
     (_S.REQUEST_QUEUED, _E.FAILED): _S.FAILED,
@@ -70,6 +73,7 @@ TABLE: Final[dict[tuple[CampaignStatus, CampaignEvent], CampaignStatus | Ignored
     (_S.PRE_SCHEDULED, _E.ACCEPTED): IGNORE,
     (_S.PRE_SCHEDULED, _E.REJECTED): _S.REQUEST_FAILED,
     (_S.PRE_SCHEDULED, _E.LOCATED): IGNORE,
+    (_S.PRE_SCHEDULED, _E.REPLANNED): IGNORE,
     (_S.PRE_SCHEDULED, _E.STARTED): _S.SCHEDULED,
     (_S.PRE_SCHEDULED, _E.ENDED): _S.ENDED,
     (_S.PRE_SCHEDULED, _E.FAILED): _S.FAILED,
@@ -79,6 +83,7 @@ TABLE: Final[dict[tuple[CampaignStatus, CampaignEvent], CampaignStatus | Ignored
     (_S.SCHEDULED, _E.ACCEPTED): IGNORE,
     (_S.SCHEDULED, _E.REJECTED): IGNORE,
     (_S.SCHEDULED, _E.LOCATED): IGNORE,
+    (_S.SCHEDULED, _E.REPLANNED): _S.PRE_SCHEDULED,
     (_S.SCHEDULED, _E.STARTED): IGNORE,
     (_S.SCHEDULED, _E.ENDED): _S.ENDED,
     (_S.SCHEDULED, _E.FAILED): _S.FAILED,

@@ -1,4 +1,4 @@
-"""Who is let into a campaign: its device list before the start, and the checks of each device.
+"""Who is let into a campaign, and who leaves it: its device list before the start, and the checks of each device.
 
 The checks are those of ``lifecycle.md`` 2.3; a device that passes belongs to this campaign from then on,
 and to no other. Each function works on as many devices as fit one transaction; who has more of them
@@ -11,7 +11,7 @@ from datetime import datetime
 from overair.config import Settings
 from overair.core.attempt import AttemptState
 from overair.core.checks import Candidate, Wanted, check_device, is_imei
-from overair.core.ids import CampaignId, DeviceId
+from overair.core.ids import CampaignId, DeviceId, UpgradeId
 from overair.core.licenses import has_pool, license_needed
 from overair.core.upgrade import Reason, UpgradeEvent, UpgradeState
 from overair.engine import slots
@@ -166,3 +166,23 @@ def _supersede(tx: Tx, device_ids: Sequence[DeviceId], settings: Settings, now: 
         event = Happening(upgrade=upgrade, event=UpgradeEvent.SUPERSEDE, reason=Reason.SUPERSEDED)
         old = campaigns.by_id(tx, upgrade.campaign_id)
         apply_events(tx, old, [event], settings.limits, now)
+
+
+def leave_campaign(
+    tx: Tx, upgrade_id: UpgradeId, reason: Reason, settings: Settings, now: datetime
+) -> None:
+    """Take one device out of a campaign in which nothing was offered to it yet.
+
+    Or out of one that is over, and left it queued; not if an attempt is under way.
+    """
+    at_work = attempts.open_of_devices(tx, [upgrade_id])
+    upgrade = upgrades.by_id(tx, upgrade_id, lock=True)
+    campaign = campaigns.by_id(tx, upgrade.campaign_id)
+    idle = (UpgradeState.REQUESTED, UpgradeState.ACCEPTED, UpgradeState.QUEUED)
+    if upgrade.state not in idle or at_work:
+        return
+    happening = Happening(upgrade=upgrade, event=UpgradeEvent.CANCEL, reason=reason)
+    apply_events(tx, campaign, [happening], settings.limits, now)
+    slots.release(tx, [upgrade.id])
+    campaigns.hasten(tx, campaign.id, now)
+    tx.hint("advance")

@@ -25,7 +25,7 @@ from overair.core.licenses import (
     plan_removal,
 )
 from overair.core.upgrade import Reason
-from overair.engine.schedule import leave_campaign
+from overair.engine.admission import leave_campaign
 from overair.store import billing, licenses, push, subscriptions
 from overair.store.billing import BillingEvent
 from overair.store.database import Tx

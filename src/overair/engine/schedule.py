@@ -13,15 +13,13 @@ from datetime import date, datetime, timedelta
 from overair.config import Settings
 from overair.core.campaign import BEFORE_START, IGNORE, REFUSE, CampaignEvent, CampaignStatus, after
 from overair.core.errors import Refusal, RequestError
-from overair.core.ids import AccountId, CampaignId, PackageId, UpgradeId
+from overair.core.ids import AccountId, CampaignId, PackageId
 from overair.core.terms import TERMS, Terms
 from overair.core.upgrade import Reason, UpgradeEvent, UpgradeState
 from overair.core.window import Window, end_of, start_of
 from overair.engine import admission
 from overair.engine.notify import notify_campaign
-from overair.engine.upgrades import Happening, apply_events
 from overair.store import (
-    attempts,
     campaigns,
     packages,
     proofs,
@@ -339,7 +337,8 @@ def change_dates(
     """Replace dates and windows (``lifecycle.md`` 4.6, 5.7). Raises RequestError."""
     campaign = campaigns.by_id(tx, campaign.id, lock=True)
     terms = TERMS[campaign.api_version]
-    if campaign.status in BEFORE_START or _waits(campaign, terms, now):
+    waits = _waits(campaign, terms, now)
+    if campaign.status in BEFORE_START or waits:
         new = _dates(dates, terms, now)
     elif campaign.status is CampaignStatus.SCHEDULED and now < campaign.rules.ends_at:
         new = _running_dates(campaign, dates, terms, now)
@@ -347,12 +346,7 @@ def change_dates(
         raise RequestError(Refusal.NOT_MODIFIABLE)
     campaigns.set_dates(tx, campaign.id, new, now)
     if terms.slots:
-        # Places in the old dates may be none in the new ones: the engine looks at each of them again.
-        if campaign.status is CampaignStatus.SCHEDULED:
-            push.look_again(tx, campaign.id, now)
-            tx.hint("push")
-        else:
-            upgrades.unplan(tx, campaign.id)
+        _replan(tx, campaign, now, waits=waits)
     tx.hint("advance")
     return campaigns.by_id(tx, campaign.id)
 
@@ -361,6 +355,22 @@ def _waits(campaign: Campaign, terms: Terms, now: datetime) -> bool:
     """Whether it has its slots, and its start date is still to come."""
     scheduled = terms.slots and campaign.status is CampaignStatus.SCHEDULED
     return scheduled and now < start_of(campaign.start_date)
+
+
+def _replan(tx: Tx, campaign: Campaign, now: datetime, *, waits: bool) -> None:
+    """Places in the old dates may be none in the new ones, or late: before the start all are given anew.
+
+    After it, who has none looks again, and who has one keeps it if it still is one.
+    """
+    if campaign.status is CampaignStatus.SCHEDULED and not waits:
+        push.look_again(tx, campaign.id, now)
+        tx.hint("push")
+        return
+    upgrades.unplan(tx, campaign.id)
+    if waits:
+        back = CampaignStatus(after(campaign.status, CampaignEvent.REPLANNED))
+        campaigns.set_status(tx, campaign.id, campaign.status, back, due_at=now)
+        notify_campaign(tx, campaigns.by_id(tx, campaign.id), now)
 
 
 def _running_dates(campaign: Campaign, dates: Dates, terms: Terms, now: datetime) -> Dates:
@@ -420,25 +430,6 @@ def stop_campaign(
     notify_campaign(tx, stopped, now)
     tx.hint("advance")
     return stopped
-
-
-def leave_campaign(
-    tx: Tx, upgrade_id: UpgradeId, reason: Reason, settings: Settings, now: datetime
-) -> None:
-    """Take one device out of a campaign in which nothing was offered to it yet.
-
-    Or out of one that is over, and left it queued; not if an attempt is under way.
-    """
-    at_work = attempts.open_of_devices(tx, [upgrade_id])
-    upgrade = upgrades.by_id(tx, upgrade_id, lock=True)
-    campaign = campaigns.by_id(tx, upgrade.campaign_id)
-    idle = (UpgradeState.REQUESTED, UpgradeState.ACCEPTED, UpgradeState.QUEUED)
-    if upgrade.state not in idle or at_work:
-        return
-    happening = Happening(upgrade=upgrade, event=UpgradeEvent.CANCEL, reason=reason)
-    apply_events(tx, campaign, [happening], settings.limits, now)
-    campaigns.hasten(tx, campaign.id, now)
-    tx.hint("advance")
 
 
 def begin_at(campaign: Campaign, settings: Settings) -> datetime:

@@ -204,7 +204,8 @@ def may_begin(
         place = store.places(tx, [upgrade.id]).get(upgrade.id)
     if place is None or not place.starts_at <= now < place.ends_at:
         if place is not None and now < place.starts_at:
-            push.set_due(tx, upgrade.id, place.starts_at)  # it was only looked at: its turn is later
+            # It was only looked at: its turn is later.
+            push.set_due(tx, upgrade.id, place.starts_at)
         return None
     store.set_begun(tx, upgrade.id)
     return place
