@@ -33,7 +33,7 @@ $(GOOSEBIT): requirements/goosebit.txt requirements/setup.txt
 setup: $(RUNTIME) ## Make .venv with overair in it (.venv/bin/overair)
 
 .PHONY: demo
-demo: $(RUNTIME) ## Run a whole campaign over 200 simulated devices, then stay up
+demo: $(RUNTIME) ## Run whole campaigns over 200 simulated devices and 36 sleepers, then stay up
 	@$(BIN)/overair demo $(ARGS)
 
 .PHONY: tools

@@ -74,22 +74,31 @@ def test_its_advice_works(tmp_path: Path) -> None:
         assert all("errorCode" not in answer for answer in answers), answers
         mine = next(a["id"] for a in answers if isinstance(a, dict) and a.get("id"))
         own = re.findall(
-            r"^\S*overair (explain|device show|callbacks|verify|campaign list) (.*)$",
+            r"^\S*overair (explain|device show|callbacks|verify|campaign list"
+            r"|network attach|network show) (.*)$",
             said,
             re.MULTILINE,
         )
-        assert len(own) == 5
+        assert len(own) == 9
         for name, rest in own:
             assert _run([*OVERAIR, *name.split(), *rest.split()], tmp_path)
         seen = _run(
             [*OVERAIR, "campaign", "watch", "--data", "overair-demo", mine, "--json"], tmp_path
         )
         assert json.loads(seen.splitlines()[-1])["status"] == "ended"
+        _run_a_fleet(said, tmp_path)
         _be_a_device(said, tmp_path)
         shown = _run([sys.executable, "overair-demo/sdk.py"], tmp_path)
         assert len(re.findall(r"\d+ of \d+ updated", shown)) == 5
         demo.send_signal(signal.SIGINT)
         assert demo.wait(timeout=30) == 0
+
+
+def _run_a_fleet(said: str, directory: Path) -> None:
+    """The devices that were notified while they were off are updated once they are switched on."""
+    (line,) = re.findall(r"^\S*overair (simulate .*)$", said, re.MULTILINE)
+    done = json.loads(_run([*OVERAIR, *line.split(), "--json", "--duration", "3600"], directory))
+    assert done["updated"] == 3, done
 
 
 def _be_a_device(said: str, directory: Path) -> None:
@@ -142,6 +151,12 @@ def test_its_outcome_can_be_read_by_programs(tmp_path: Path) -> None:
     assert len(outcome["campaigns"]) == 4
     assert sum(outcome["versions"].values()) == DEVICES
     assert outcome["callbacks"]["received"] > DEVICES
+    (upgrade,) = outcome["upgrades"]
+    assert upgrade["disputes"] == []
+    # Who has a wrong secret is never heard; all others are, as soon as they have power for long enough.
+    assert upgrade["devices"] // 2 <= upgrade["succeeded"] < upgrade["devices"]
+    assert upgrade["asleepInFirstWindow"] > 0
+    assert "power again" in "\n".join(upgrade["sleeper"]["way"])
     again = [*OVERAIR, "verify", "--data", "overair-demo", "--json"]
     assert json.loads(_run(again, tmp_path))["findings"] == []
 

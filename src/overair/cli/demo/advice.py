@@ -10,7 +10,8 @@ from pathlib import Path
 from overair.cli.demo import world as cast
 from overair.cli.demo.client import Operator
 from overair.cli.demo.ledger import INSTALL_FAILED, SUCCESS
-from overair.cli.demo.story import Chapter
+from overair.cli.demo.outcome import Outcome
+from overair.cli.demo.pushed import spare_file
 from overair.cli.demo.world import ACCOUNT, ALIAS, NEXT, TO, World
 
 
@@ -32,9 +33,10 @@ def _command() -> str:
 
 
 def topics(
-    world: World, operator: Operator, chapters: list[Chapter], directory: Path, today: date
+    world: World, operator: Operator, outcome: Outcome, directory: Path, today: date, token: str
 ) -> list[Topic]:
-    """Everything to try, for a demo that is up."""
+    """Everything to try, for a demo that is up; ``token`` is the network's."""
+    chapters = outcome.chapters
     model = world.models[0]
     full = next(c for c in reversed(chapters) if c.view.model == model.name)
     updated = [imei for imei, s in sorted(full.view.report.items()) if s.status == SUCCESS]
@@ -86,6 +88,7 @@ def topics(
                 f"{command} device show --data {directory} {shown}",
             ),
         ),
+        *_told_to_come(world, operator, outcome, directory, today, token),
         Topic(
             title="What was told to the callback listener, and is every counter right?",
             lines=(
@@ -127,6 +130,52 @@ def topics(
                     f" and {cast.settings_file(directory)}"
                 ),
                 f"{base}/openapi.json and {base}/metrics",
+            ),
+        ),
+    ]
+
+
+def _told_to_come(
+    world: World, operator: Operator, outcome: Outcome, directory: Path, today: date, token: str
+) -> list[Topic]:
+    command = _command()
+    v1 = f"{operator.base}/api/fota/v1"
+    auth = f'-H "Authorization: Bearer {operator.bearer}" -H "VZ-M2M-Token: {operator.session}"'
+    upgrade = outcome.upgrade
+    stranger = world.pushed.stranger
+    shown = upgrade.sleeper or stranger
+    spare = world.pushed.spare
+    imeis = ",".join(f'"{device.imei}"' for device in spare)
+    body = (
+        f'{{"accountName":"{ACCOUNT}","firmwareName":"{cast.pushed_package(TO)}",'
+        f'"firmwareTo":"{TO}","startDate":"{today}","deviceList":[{imeis}]}}'
+    )
+    return [
+        Topic(
+            title="What became of a device that slept? And of one with a wrong secret?",
+            lines=(
+                f"curl -s {auth} {v1}/upgrades/{ACCOUNT}/upgrade/{upgrade.view.id}",
+                f"curl -s {auth} {v1}/reports/{ACCOUNT}/devices/{shown}",
+                f"{command} explain --data {directory} {shown}",
+                f"{command} explain --data {directory} {stranger}",
+            ),
+        ),
+        Topic(
+            title="Say as the network would that it is there: it is notified again",
+            lines=(
+                f"{command} network attach --data {directory} {stranger}",
+                f"{command} network show --data {directory} {stranger}",
+            ),
+        ),
+        Topic(
+            title=f"Notify {len(spare)} devices that are switched off, and then switch them on",
+            lines=(
+                f"curl -s {auth} -d '{body}' {v1}/upgrades",
+                (
+                    f"{command} simulate --protocol omadm {operator.base}"
+                    f" --roster {spare_file(directory)} --network-token {token} --becomes {TO}"
+                    f" --rate 20 --until-updated {len(spare)}"
+                ),
             ),
         ),
     ]

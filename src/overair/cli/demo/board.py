@@ -7,10 +7,12 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Final
 
 from overair.cli.demo.client import Operator
 from overair.cli.demo.ledger import SUCCESS, UNSETTLED, Standing
+from overair.cli.demo.upgrade import NOTIFIED, QUEUED, Upgrade
 
 LOOK_S: Final = 0.25
 OVER: Final = frozenset(
@@ -52,16 +54,26 @@ class View:
 class Board:
     """All campaigns of the demo, in the order of their making."""
 
-    def __init__(self, operator: Operator, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, operator: Operator, say: Callable[[str], None], today: Callable[[], date]
+    ) -> None:
         self._operator = operator
+        self._today = today
         self._say = say
         self.views: list[View] = []
+        self.upgrade: Upgrade | None = None
+        self._told: tuple[date | None, str] = (None, "")  # of the upgrade: when, and what
 
     def add(self, campaign_id: str, name: str, model: str) -> View:
         """Keep an eye on a campaign."""
         view = View(id=campaign_id, name=name, model=model)
         self.views.append(view)
         return view
+
+    @property
+    def all_views(self) -> list[View | Upgrade]:
+        """The upgrade last."""
+        return [*self.views, *([] if self.upgrade is None else [self.upgrade])]
 
     async def look(self, *, all_views: bool = False) -> None:
         """Read the campaigns again; those that are settled do not change, but for late results."""
@@ -73,6 +85,22 @@ class Board:
             if status != view.status:
                 view.status = status
                 self._say(f"{view.name}: {status}")
+        if self.upgrade is not None:
+            await self._look_at_upgrade(self.upgrade)
+
+    async def _look_at_upgrade(self, upgrade: Upgrade) -> None:
+        """What v1 shows of it now; what changed is told once a day."""
+        status = upgrade.status
+        await upgrade.look(self._operator)
+        counts = upgrade.counts
+        if upgrade.status != status:
+            self._say(f"{upgrade.name}: {upgrade.status}")
+        told = f"{counts[SUCCESS]} updated, {counts[QUEUED]} queued until they attach"
+        day, before = self._told
+        settled = not counts[NOTIFIED] and counts[SUCCESS] + counts[QUEUED] > 0
+        if settled and told != before and self._today() != day:
+            self._told = (self._today(), told)
+            self._say(f"{upgrade.name}: {told}")
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Look until ``condition`` holds."""

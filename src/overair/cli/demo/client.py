@@ -1,4 +1,4 @@
-"""The operator's side of the demo: a small client of the public v2 API, over HTTP.
+"""The operator's side of the demo: a small client of the public API, v2 and v1, over HTTP.
 
 It does what the published client libraries do: a bearer token, a session, JSON. Nothing in the demo
 reaches around it to make a campaign or to read a report.
@@ -75,10 +75,10 @@ class Operator:
         )
         self.session = opened["sessionToken"]
 
-    async def call(self, method: str, path: str, body: Any = None) -> Any:
-        """A call of v2; ``{}`` in ``path`` is the account. Raises ApiError."""
+    async def call(self, method: str, path: str, body: Any = None, *, version: int = 2) -> Any:
+        """A call of the management API; ``{}`` in ``path`` is the account. Raises ApiError."""
         return await self._call(
-            method, f"/api/fota/v2{path.replace('{}', self.account)}", json=body
+            method, f"/api/fota/v{version}{path.replace('{}', self.account)}", json=body
         )
 
     async def schedule(self, body: dict[str, Any]) -> str:

@@ -23,15 +23,16 @@ from rich.console import Console
 from rich.live import Live
 
 from overair import app
-from overair.cli.demo import advice
+from overair.cli.demo import advice, pushed
 from overair.cli.demo import listener as callbacks
 from overair.cli.demo.client import Login, Operator
 from overair.cli.demo.ledger import versions
 from overair.cli.demo.listener import Listener
 from overair.cli.demo.outcome import Outcome, as_json, callback_disputes, print_outcome
-from overair.cli.demo.pace import Pace
+from overair.cli.demo.pace import Pace, demand_per_s
 from overair.cli.demo.picture import picture
 from overair.cli.demo.story import Chapter, Story, first_day
+from overair.cli.demo.upgrade import PushedChapter
 from overair.cli.demo.world import (
     ACCOUNT,
     ALIAS,
@@ -40,6 +41,7 @@ from overair.cli.demo.world import (
     ORDINARY,
     PASSWORD,
     SECRET,
+    TO,
     USER,
     World,
     fleet_file,
@@ -53,11 +55,16 @@ from overair.cli.importing import import_file
 from overair.cli.options import Installation, print_json
 from overair.clock import FastClock, SystemClock
 from overair.config import Settings, load_settings
+from overair.core.credentials import fingerprint
+from overair.ids import new_token
 from overair.log import set_up_logging
 from overair.sim.fleet import Fleet, FleetOptions
+from overair.sim.omadm.fleet import Fleet as PushedFleet
+from overair.sim.omadm.fleet import FleetOptions as PushedOptions
 from overair.sim.profile import Behaviour
 from overair.sim.roster import SimDevice
 from overair.sim.tally import FleetSnapshot
+from overair.store import operators
 from overair.store import verify as checks
 from overair.store.callback_log import outbox_depth
 
@@ -65,6 +72,7 @@ FASTEST: Final = 40_000.0
 MORNING: Final = timedelta(hours=8)
 START_OVER_S: Final = 3600.0
 DRAW_S: Final = 0.2
+TOKEN_BYTES: Final = 32
 DELIVERY_S: Final = 15.0
 # Once the clock is the wall's, nobody has the patience for four check-ins a day.
 PRESENT_S: Final = 10.0
@@ -78,7 +86,11 @@ def demo(
     ] = Path("overair-demo"),
     http: Annotated[str, Parameter(help="Address and port of the server.")] = "127.0.0.1:8080",
     devices: Annotated[
-        int, Parameter(help="Simulated devices.", validator=Number(gte=20, lte=100_000))
+        int,
+        Parameter(
+            help="Simulated devices that ask by themselves; some that are told to come are added.",
+            validator=Number(gte=20, lte=100_000),
+        ),
     ] = 200,
     seed: Annotated[int, Parameter(help="The same seed gives the same fates.")] = 1,
     fast: Annotated[
@@ -176,8 +188,20 @@ class Demo:
         self._say(f"imported {fleet_file(self._directory)}: {made}")
 
     async def _play(self, server: app.Server, listener: Listener, operator: Operator) -> int:
+        token = await self._token(server)
+        async with self._pushed_fleets(token) as told:
+            return await self._play_with(server, listener, operator, told, token)
+
+    async def _play_with(
+        self,
+        server: app.Server,
+        listener: Listener,
+        operator: Operator,
+        told: list[tuple[str, PushedFleet]],
+        token: str,
+    ) -> int:
         async with self._fleets(self._cast(), present=self._fastest <= 1.0) as fleets:
-            telling = asyncio.create_task(self._tell(server, listener, operator, fleets))
+            telling = asyncio.create_task(self._tell(server, listener, operator, fleets, told))
             outcome = await self._unless_stopped(telling)
             truths = {name: truth for _, f in fleets for name, truth in f.truths().items()}
         if outcome is None:
@@ -196,7 +220,7 @@ class Demo:
                 for title, some, _ in self._cast()
             ]
             async with self._fleets(cast, present=True):
-                self._advise(operator, outcome.chapters)
+                self._advise(operator, outcome, token)
                 await self._stop.wait()
             self._say("stopped")
         return status
@@ -245,6 +269,33 @@ class Demo:
                 fleets.append((title, await stack.enter_async_context(Fleet(options, self._clock))))
             yield fleets
 
+    async def _token(self, server: app.Server) -> str:
+        """The network's, which tells the server of devices that attach."""
+        token = new_token(TOKEN_BYTES)
+        await server.db.transact(
+            operators.add, "demo-network", fingerprint(token), self._wall.now()
+        )
+        return token
+
+    @contextlib.asynccontextmanager
+    async def _pushed_fleets(self, token: str) -> AsyncIterator[list[tuple[str, PushedFleet]]]:
+        """Those that are told to come: the same ones from the beginning to the very end."""
+        async with contextlib.AsyncExitStack() as stack:
+            fleets = []
+            for group in self._world.pushed.groups:
+                options = PushedOptions(
+                    url=self._base,
+                    devices=self._world.pushed.simulated(group),
+                    network_token=token,
+                    behaviour=group.behaviour,
+                    seed=self._world.seed,
+                    becomes=TO,
+                    start_over_s=START_OVER_S,
+                )
+                fleet = await stack.enter_async_context(PushedFleet(options, self._clock))
+                fleets.append((f"{pushed.MODEL}: told to come, {group.title}", fleet))
+            yield fleets
+
     # The story -----------------------------------------------------------------------------------
 
     async def _tell(
@@ -253,17 +304,24 @@ class Demo:
         listener: Listener,
         operator: Operator,
         fleets: list[tuple[str, Fleet]],
+        told: list[tuple[str, PushedFleet]],
     ) -> Outcome:
         def seen() -> list[FleetSnapshot]:
             return [fleet.snapshot() for _, fleet in fleets]
+
+        def demand() -> float:
+            return sum(map(demand_per_s, seen())) + sum(
+                pushed.demand_per_s(fleet.snapshot(), fleet.asking) for _, fleet in told
+            )
 
         story = Story(
             world=self._world,
             operator=operator,
             listener=listener,
             fleets=[fleet for _, fleet in fleets],
+            pushed=[fleet for _, fleet in told],
             clock=self._clock,
-            pace=Pace(self._clock, self._fastest, seen),
+            pace=Pace(self._clock, self._fastest, demand),
             windows=self._fastest > 1.0,
             say=self._say,
         )
@@ -272,14 +330,15 @@ class Demo:
             return picture(
                 self._clock.now(),
                 self._clock.rate,
-                story.board.views,
+                story.board.all_views,
                 [(title, fleet.snapshot()) for title, fleet in fleets],
+                [(title, fleet.snapshot()) for title, fleet in told],
                 listener,
             )
 
         async with self._drawn(draw, seen):
-            chapters = await story.run(self._wall.now)
-        return await self._conclude(server, listener, chapters, story)
+            chapters, upgrade = await story.run(self._wall.now)
+        return await self._conclude(server, listener, chapters, upgrade, story)
 
     @contextlib.asynccontextmanager
     async def _drawn(
@@ -309,17 +368,23 @@ class Demo:
                     live.update(draw(), refresh=True)
 
     async def _conclude(
-        self, server: app.Server, listener: Listener, chapters: list[Chapter], story: Story
+        self,
+        server: app.Server,
+        listener: Listener,
+        chapters: list[Chapter],
+        upgrade: PushedChapter,
+        story: Story,
     ) -> Outcome:
         waiting = await _undelivered(server)
         results = await server.db.report(lambda tx: list(checks.verify(tx)))
         return Outcome(
             chapters=chapters,
+            upgrade=upgrade,
             findings=[finding for _, finding in results if finding is not None],
             checked=len(results),
             callbacks=listener.received,
             undelivered=waiting,
-            callback_disputes=callback_disputes(chapters, listener),
+            callback_disputes=callback_disputes(chapters, upgrade, listener),
             versions=dict(sorted(versions(story.truths().values()).items())),
             elapsed_s=time.monotonic() - self._began,
             first_updated_s=self._first_updated_s,
@@ -341,11 +406,12 @@ class Demo:
         else:
             print_outcome(self._console, outcome)
 
-    def _advise(self, operator: Operator, chapters: list[Chapter]) -> None:
+    def _advise(self, operator: Operator, outcome: Outcome, token: str) -> None:
         console = self._console
         console.print("\n[bold]The server stays up. What to try next:[/bold]")
         today = self._clock.now().date()
-        for topic in advice.topics(self._world, operator, chapters, self._directory, today):
+        found = advice.topics(self._world, operator, outcome, self._directory, today, token)
+        for topic in found:
             console.print(f"\n[cyan]{topic.title}[/cyan]", highlight=False)
             for line in topic.lines:
                 # Whole, however wide the terminal: these are to be copied.

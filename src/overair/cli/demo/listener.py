@@ -38,6 +38,9 @@ class Listener:
             return web.Response()
         self._seen.add(number)
         self.messages[message["type"]] += 1
+        if "upgradeProgress" in message:
+            self._take_v1(message)
+            return web.Response()
         campaign = message["campaignId"]
         if message["type"] == "campaignStatus":
             self.statuses.setdefault(campaign, []).append(message["status"])
@@ -45,6 +48,16 @@ class Listener:
         for device in message["deviceList"]:
             told[device["deviceId"]] = Standing(device["status"], device["resultReason"])
         return web.Response()
+
+    def _take_v1(self, message: dict[str, Any]) -> None:
+        """A message of v1, which has what changed in a member of its own."""
+        changed = message["upgradeProgress"] or message["upgradeScheduled"]
+        if not changed:
+            return  # of firmware
+        self.statuses.setdefault(changed["upgradeId"], []).append(changed["status"])
+        told = self.devices.setdefault(changed["upgradeId"], {})
+        for device in changed["deviceList"]:
+            told[device["deviceId"]] = Standing(device["status"], device["resultReason"])
 
 
 @asynccontextmanager

@@ -5,10 +5,12 @@ from typing import Any
 
 from rich.console import Console
 
-from overair.cli.demo.ledger import SUCCESS
+from overair.cli.demo import upgrade as pushed
+from overair.cli.demo.ledger import SUCCESS, Ledger
 from overair.cli.demo.listener import Listener
 from overair.cli.demo.picture import report
 from overair.cli.demo.story import Chapter
+from overair.cli.demo.upgrade import PushedChapter
 from overair.store import verify as checks
 
 
@@ -17,6 +19,7 @@ class Outcome:
     """What the story came to."""
 
     chapters: list[Chapter]
+    upgrade: PushedChapter
     findings: list[checks.Finding]
     checked: int
     callbacks: int
@@ -33,13 +36,19 @@ class Outcome:
             self.findings
             or self.undelivered
             or self.callback_disputes
+            or self.upgrade.ledger.disputes
             or any(chapter.ledger.disputes for chapter in self.chapters)
         )
 
 
-def callback_disputes(chapters: list[Chapter], listener: Listener) -> list[str]:
+def callback_disputes(
+    chapters: list[Chapter], upgrade: PushedChapter, listener: Listener
+) -> list[str]:
     """Where the last callback about a device is not what the report says."""
-    disputes = []
+    number = upgrade.view.id
+    disputes = pushed.callback_disputes(
+        upgrade.view, listener.statuses.get(number, []), listener.devices.get(number, {})
+    )
     for chapter in chapters:
         view = chapter.view
         told = listener.devices.get(view.id, {})
@@ -65,19 +74,11 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
                 "status": chapter.view.status,
                 "devices": chapter.ledger.total,
                 "succeeded": chapter.view.counts[SUCCESS],
-                "report": [
-                    {
-                        "status": line.standing.status,
-                        "resultReason": line.standing.reason,
-                        "devices": line.devices,
-                        "agree": line.agree,
-                    }
-                    for line in chapter.ledger.lines
-                ],
-                "disputes": list(chapter.ledger.disputes),
+                **_ledger(chapter.ledger),
             }
             for chapter in outcome.chapters
         ],
+        "upgrades": [_upgrade(outcome.upgrade)],
         "versions": outcome.versions,
         "callbacks": {
             "received": outcome.callbacks,
@@ -88,6 +89,35 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
             "checks": outcome.checked,
             "findings": [{"check": f.check, "says": f.says} for f in outcome.findings],
         },
+    }
+
+
+def _upgrade(chapter: PushedChapter) -> dict[str, Any]:
+    return {
+        "id": chapter.view.id,
+        "name": chapter.view.name,
+        "status": chapter.view.status,
+        "devices": chapter.ledger.total,
+        "succeeded": chapter.view.succeeded,
+        "asleepInFirstWindow": chapter.asleep,
+        "succeededAfterEnd": chapter.after_end,
+        **_ledger(chapter.ledger),
+        "sleeper": {"deviceId": chapter.sleeper, "way": list(chapter.way)},
+    }
+
+
+def _ledger(ledger: Ledger) -> dict[str, Any]:
+    return {
+        "report": [
+            {
+                "status": line.standing.status,
+                "resultReason": line.standing.reason,
+                "devices": line.devices,
+                "agree": line.agree,
+            }
+            for line in ledger.lines
+        ],
+        "disputes": list(ledger.disputes),
     }
 
 
@@ -104,7 +134,26 @@ def print_outcome(console: Console, outcome: Outcome) -> None:
         f"\nOf {sum(outcome.versions.values())} devices {run}; {updated} were updated and said so.",
         highlight=False,
     )
+    _print_upgrade(console, outcome.upgrade)
     _print_verdict(console, outcome)
+
+
+def _print_upgrade(console: Console, chapter: PushedChapter) -> None:
+    """The upgrade of those who are told to come, and what one of them went through."""
+    console.print()
+    console.print(report(chapter))
+    for dispute in chapter.ledger.disputes:
+        console.print(f"  {dispute}", style="red", markup=False)
+    console.print(
+        f"{chapter.asleep} of {chapter.ledger.total} slept through the first four hours, and"
+        f" {chapter.after_end} were updated after the upgrade's last day.",
+        highlight=False,
+    )
+    if chapter.sleeper:
+        console.print(f"\nOne that slept, {chapter.sleeper}:", highlight=False)
+        for line in chapter.way:
+            console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+    console.print()
 
 
 def _print_verdict(console: Console, outcome: Outcome) -> None:

@@ -32,14 +32,12 @@ def demand_per_s(seen: FleetSnapshot) -> float:
 
 
 class Pace:
-    """Sets the clock's rate, up to ``highest``."""
+    """Sets the clock's rate, up to ``highest``; ``demand`` is in requests a second of its time."""
 
-    def __init__(
-        self, clock: FastClock, highest: float, fleets: Callable[[], list[FleetSnapshot]]
-    ) -> None:
+    def __init__(self, clock: FastClock, highest: float, demand: Callable[[], float]) -> None:
         self._clock = clock
         self._highest = highest
-        self._fleets = fleets
+        self._demand = demand
         self._requests_per_s = REQUESTS_PER_S / 3
 
     async def run_until(self, done: Callable[[], bool], end: datetime | None = None) -> None:
@@ -66,5 +64,5 @@ class Pace:
             self._requests_per_s = min(REQUESTS_PER_S, self._requests_per_s * 1.05)
 
     def _wanted(self) -> float:
-        demand = sum(map(demand_per_s, self._fleets()))
-        return min(self._highest, max(LEAST_RATE, self._requests_per_s / max(demand, 1e-9)))
+        demand = max(self._demand(), 1e-9)
+        return min(self._highest, max(LEAST_RATE, self._requests_per_s / demand))

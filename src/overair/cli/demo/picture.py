@@ -11,6 +11,8 @@ from rich.text import Text
 from overair.cli.demo.board import View
 from overair.cli.demo.listener import Listener
 from overair.cli.demo.story import Chapter
+from overair.cli.demo.upgrade import AT_WORK, NOTIFIED, QUEUED, PushedChapter, Upgrade
+from overair.sim.omadm.tally import FleetSnapshot as PushedSnapshot
 from overair.sim.tally import FleetSnapshot
 
 BAR: Final = 40
@@ -18,10 +20,15 @@ BAR: Final = 40
 STATUSES: Final = (
     ("UpgradeSuccess", "green", "#"),
     ("UpgradePending", "yellow", "~"),
+    (AT_WORK, "yellow", "~"),
+    (NOTIFIED, "cyan", ":"),
+    (QUEUED, "bright_blue", "z"),
+    ("Device Accepted", "blue", "."),
     ("Accepted", "blue", "."),
     ("RequestPending", "white", "?"),
     ("UpgradeFailed", "red", "!"),
     ("DeviceRejected", "magenta", "x"),
+    ("Device Rejected", "magenta", "x"),
     ("CampaignCancelled", "bright_black", "-"),
     ("CampaignAborted", "bright_black", "-"),
 )
@@ -30,8 +37,9 @@ STATUSES: Final = (
 def picture(
     now: datetime,
     rate: float,
-    views: list[View],
+    views: list[View | Upgrade],
     fleets: list[tuple[str, FleetSnapshot]],
+    pushed: list[tuple[str, PushedSnapshot]],
     listener: Listener,
 ) -> Group:
     """The demo at one moment."""
@@ -42,16 +50,17 @@ def picture(
     )
     callbacks = Text(
         f"callbacks received: {listener.messages['campaignStatus']} of campaigns,"
-        f" {listener.messages['deviceStatus']} of devices",
+        f" {listener.messages['deviceStatus']} of devices,"
+        f" {listener.messages['upgradeProgress']} of the upgrade (v1)",
         style="dim",
     )
-    parts: list[RenderableType] = [clock, _fleets(fleets), callbacks]
+    parts: list[RenderableType] = [clock, _fleets(fleets), _pushed(pushed), callbacks]
     if views:
         parts.insert(1, _campaigns(views))
     return Group(*parts)
 
 
-def _campaigns(views: list[View]) -> Table:
+def _campaigns(views: list[View | Upgrade]) -> Table:
     table = Table.grid(padding=(0, 2))
     for view in views:
         counts = view.counts
@@ -64,7 +73,7 @@ def _campaigns(views: list[View]) -> Table:
     return table
 
 
-def _bar(view: View) -> Text:
+def _bar(view: View | Upgrade) -> Text:
     counts = view.counts
     total = max(1, counts.total())
     # Nobody is rounded away; the widest part gives what that takes.
@@ -102,7 +111,29 @@ def _fleets(fleets: list[tuple[str, FleetSnapshot]]) -> Table:
     return table
 
 
-def report(chapter: Chapter) -> Table:
+def _pushed(fleets: list[tuple[str, PushedSnapshot]]) -> Table:
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    columns = (
+        "devices", "asleep", "notified", "in vain", "sessions", "at work", "updated", "failed",
+    )  # fmt: skip
+    for name in ("", *columns):
+        table.add_column(name, justify="right" if name else "left")
+    for title, seen in fleets:
+        figures = (
+            seen.devices,
+            seen.off,
+            seen.pushes,
+            seen.pushes_lost + seen.pushes_refused,
+            seen.sessions,
+            seen.downloading + seen.installing + seen.rebooting,
+            seen.updated,
+            seen.failed + seen.declined,
+        )
+        table.add_row(title, *(f"{figure:,}" for figure in figures))
+    return table
+
+
+def report(chapter: Chapter | PushedChapter) -> Table:
     """A campaign's report, and how many of the devices tell the same."""
     view, ledger = chapter.view, chapter.ledger
     table = Table(

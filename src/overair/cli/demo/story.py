@@ -8,6 +8,9 @@
    one and five.
 5. When they are over, and the devices quiet, she reads the reports.
 
+Beside it runs an upgrade through v1, of the devices that are told to come (``upgrade``): it starts at
+the first midnight, and its report is read last, for who slept for days is still tried then.
+
 All of it goes through the public API. The devices, and the clock, are the demo's own.
 """
 
@@ -18,15 +21,19 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from overair.cli import CommandError
+from overair.cli.demo import upgrade
 from overair.cli.demo import world as cast
 from overair.cli.demo.board import Board, View
 from overair.cli.demo.client import ApiError, Operator
 from overair.cli.demo.ledger import Ledger, compare
 from overair.cli.demo.listener import Listener
 from overair.cli.demo.pace import Pace
+from overair.cli.demo.upgrade import PushedChapter
 from overair.cli.demo.world import FROM, TO, Model, World
 from overair.clock import FastClock
 from overair.sim.fleet import Fleet
+from overair.sim.omadm.fleet import Fleet as PushedFleet
+from overair.sim.omadm.tally import DeviceTruth as PushedTruth
 from overair.sim.tally import DeviceTruth
 
 DAYS: Final = 7  # of the full campaigns
@@ -59,40 +66,44 @@ class Story:
         operator: Operator,
         listener: Listener,
         fleets: list[Fleet],
+        pushed: list[PushedFleet],
         clock: FastClock,
         pace: Pace,
         windows: bool,
         say: Callable[[str], None],
     ) -> None:
-        self.board = Board(operator, say)
+        self.board = Board(operator, say, lambda: clock.now().date())
         self._world = world
         self._operator = operator
         self._listener = listener
         self._fleets = fleets
+        self._pushed = pushed
         self._clock = clock
         self._pace = pace
         self._windows = windows
         self._say = say
         self._last = clock.now().date() + timedelta(days=BEFORE + DAYS - 1)
 
-    async def run(self, wall: Callable[[], datetime]) -> list[Chapter]:
+    async def run(self, wall: Callable[[], datetime]) -> tuple[list[Chapter], PushedChapter]:
         """Run it to its end. Raises CommandError."""
         running = True
         clock = asyncio.create_task(self._pace.run_until(lambda: not running))
         try:
             chapters = await self._run()
         except ApiError as error:
-            raise CommandError(
-                f"the server refused what the demo asked: {error}", status=1
-            ) from error
+            raise _refused(error) from error
         finally:
             running = False
             await clock
         await self._catch_up(wall)
-        return chapters
+        try:
+            return chapters, await self._close_upgrade()
+        except ApiError as error:
+            raise _refused(error) from error
 
     async def _run(self) -> list[Chapter]:
         await self._prepare()
+        await self._schedule_upgrade()
         pilots = [await self._pilot(model) for model in self._world.models]
         await self.board.until(lambda: any(view.succeeded for view in self.board.views))
         self._say("the first device is updated, and shows it")
@@ -117,7 +128,21 @@ class Story:
         software = await operator.call("GET", "/software/{}")
         self._say(f"the catalogue has {', '.join(s['softwareName'] for s in software)}")
         await operator.call("POST", "/callbacks/{}", {"url": self._listener.url})
+        service = {"name": "Fota", "url": self._listener.url}
+        await operator.call("POST", "/callbacks/{}", service, version=1)
         self._say(f"callbacks go to {self._listener.url}")
+
+    async def _schedule_upgrade(self) -> None:
+        pushed = self._world.pushed
+        today = self._clock.now().date()
+        made = await upgrade.schedule(
+            self._operator, pushed.imeis, cast.pushed_package(TO), TO, today
+        )
+        self.board.upgrade = made
+        self._say(
+            f"{made.name}, through v1: scheduled for {len(pushed.imeis)} devices that are told to"
+            f" come, from {made.start} 00:00 UTC to {made.end}; some will be asleep"
+        )
 
     async def _pilot(self, model: Model) -> View:
         today = self._clock.now().date()
@@ -205,6 +230,22 @@ class Story:
                 return chapters
             await asyncio.sleep(0.1)
 
+    async def _close_upgrade(self) -> PushedChapter:
+        """The report of the devices that are told to come; some may be at it still."""
+        view = self.board.upgrade
+        assert view is not None, "it is scheduled first of all"
+        end = asyncio.get_running_loop().time() + SETTLE_S
+        while True:
+            chapter = await upgrade.conclude(self._operator, view, self.pushed_truths(), TO)
+            late = asyncio.get_running_loop().time() >= end
+            if late or not chapter.ledger.disputes:
+                return chapter
+            await asyncio.sleep(0.1)
+
+    def pushed_truths(self) -> dict[str, PushedTruth]:
+        """Every device that is told to come, as it tells of itself."""
+        return {name: truth for fleet in self._pushed for name, truth in fleet.truths().items()}
+
     def _busy(self) -> bool:
         return any(
             seen.downloading + seen.installing + seen.rebooting + seen.reporting
@@ -216,3 +257,7 @@ class Story:
         self._say("the campaigns are over; the demo's clock runs on to the present")
         await self._pace.run_until(lambda: self._clock.now() >= wall(), wall())
         self._clock.set_rate(1.0)
+
+
+def _refused(error: ApiError) -> CommandError:
+    return CommandError(f"the server refused what the demo asked: {error}", status=1)

@@ -18,6 +18,9 @@ from random import Random
 from typing import Final
 
 from overair.cli import CommandError
+from overair.cli.demo import pushed as told_to_come
+from overair.cli.demo.pushed import Pushed, make_pushed
+from overair.sim.omadm.roster import OmadmDevice
 from overair.sim.profile import Behaviour
 from overair.sim.roster import SimDevice, generate_roster
 
@@ -94,6 +97,7 @@ class World:
     """The whole cast."""
 
     models: tuple[Model, ...]
+    pushed: Pushed  # those that are told to come
     mine: SimDevice  # not simulated: for whoever wants to be a device
     seed: int
 
@@ -103,7 +107,7 @@ class World:
 
 
 def make_world(count: int, seed: int) -> World:
-    """``count`` devices of two models."""
+    """``count`` devices of two models that ask by themselves, and some of a third that are told."""
     half = count // 2
     return World(
         models=(
@@ -118,6 +122,7 @@ def make_world(count: int, seed: int) -> World:
                 two_phase=True,
             ),
         ),
+        pushed=make_pushed(count, FROM, seed),
         mine=generate_roster(1, model="X1", version=FROM, first=900_001, seed=seed)[0],
         seed=seed,
     )
@@ -175,7 +180,16 @@ callback_private_addresses = true
 engine_interval_s = 0.05
 lease_s = 7200
 
-log_level = "warning"
+# One device has a wrong secret, which is worth a warning each time that it is refused.
+log_level = "error"
+
+[omadm]
+# Devices that are told to come hear it over UDP, at loopback addresses.
+notify = "udp"
+# A region in a moment, and sessions that go on although an hour of theirs passes meanwhile.
+pushes_per_s = 5000
+session_idle_s = 7200
+exec_grace_s = 7200
 """
 
 _FLEET = """\
@@ -199,7 +213,7 @@ devicesFile: devices.csv
 
 _PACKAGE = """\
   - name: {name}
-    protocol: HTTP
+    protocol: {protocol}
     make: Acme
     model: {model}
     from: "{before}"
@@ -254,6 +268,7 @@ _COLUMNS = (
     "licensed",
     "ddi.token",
     "ddi.twoPhase",
+    *told_to_come.COLUMNS,
 )
 
 
@@ -267,6 +282,11 @@ def settings_file(directory: Path) -> Path:
 
 def sdk_file(directory: Path) -> Path:
     return directory / "sdk.py"
+
+
+def pushed_package(version: str) -> str:
+    """The firmware of those who are told to come, up to ``version``."""
+    return f"FW_Acme_{told_to_come.MODEL}_{FROM}To{version}"
 
 
 def next_package(model: Model) -> str:
@@ -321,17 +341,14 @@ def write_files(world: World, directory: Path, http: str) -> None:
     images = directory / "images"
     images.mkdir()
     packages = []
-    for model in world.models:
-        for name, before, after in (
-            (model.package, FROM, TO),
-            (next_package(model), TO, NEXT),
-        ):
-            file = model.file_name.replace(f"-{TO}.", f"-{after}.")
-            dice = Random(f"{world.seed}/{file}")  # noqa: S311 - bytes that are the same each time
-            (images / file).write_bytes(dice.randbytes(IMAGE_BYTES))
-            packages.append(
-                _PACKAGE.format(name=name, model=model.name, before=before, after=after, file=file)
+    for protocol, title, name, before, after, file in _packages(world):
+        dice = Random(f"{world.seed}/{file}")  # noqa: S311 - bytes that are the same each time
+        (images / file).write_bytes(dice.randbytes(IMAGE_BYTES))
+        packages.append(
+            _PACKAGE.format(
+                protocol=protocol, name=name, model=title, before=before, after=after, file=file
             )
+        )
     with (directory / "devices.csv").open("w", encoding="utf-8", newline="") as out:
         rows = csv.writer(out)
         rows.writerow(_COLUMNS)
@@ -339,13 +356,15 @@ def write_files(world: World, directory: Path, http: str) -> None:
             for device in model.devices:
                 rows.writerow(_row(device, licensed=device.controller_id not in model.unlicensed))
         rows.writerow(_row(world.mine, licensed=True))
+        rows.writerows(map(_pushed_row, world.pushed.known))
+    told_to_come.write_spare(world.pushed, directory)
     fleet_file(directory).write_text(
         _FLEET.format(
             name=fleet_file(directory),
             account=ACCOUNT,
             alias=ALIAS,
             gateway=GATEWAY_TOKEN,
-            licenses=2 * len(world.devices),
+            licenses=2 * (len(world.devices) + len(world.pushed.known)),
             key=KEY,
             secret=SECRET,
             user=USER,
@@ -354,6 +373,18 @@ def write_files(world: World, directory: Path, http: str) -> None:
         ),
         encoding="utf-8",
     )
+
+
+def _packages(world: World) -> Iterator[tuple[str, str, str, str, str, str]]:
+    """Protocol, model, name, the versions and the file of each."""
+    for model in world.models:
+        for name, before, after in (
+            (model.package, FROM, TO),
+            (next_package(model), TO, NEXT),
+        ):
+            file = model.file_name.replace(f"-{TO}.", f"-{after}.")
+            yield "HTTP", model.name, name, before, after, file
+    yield "OMADM", told_to_come.MODEL, pushed_package(TO), FROM, TO, f"m5-{TO}.bin"
 
 
 def write_sdk(directory: Path, base: str) -> None:
@@ -374,4 +405,13 @@ def _row(device: SimDevice, *, licensed: bool) -> tuple[str | None, ...]:
         str(licensed).lower(),
         device.token,
         str(device.two_phase).lower(),
+        *told_to_come.columns(None),
+    )
+
+
+def _pushed_row(device: OmadmDevice) -> tuple[str, ...]:
+    return (
+        *(ACCOUNT, device.imei, device.make, device.model, device.version, "true"),
+        *("", ""),
+        *told_to_come.columns(device),
     )

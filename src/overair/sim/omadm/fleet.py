@@ -159,6 +159,11 @@ class Fleet:
         """The counters now."""
         return self._tally.snapshot(len(self._devices))
 
+    @property
+    def asking(self) -> int:
+        """How many devices wait for an answer at this moment."""
+        return len(self._tasks)
+
     def truth(self, imei: str) -> DeviceTruth:
         """One device as it is now."""
         return self._devices[imei].truth()
