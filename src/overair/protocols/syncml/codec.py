@@ -29,7 +29,7 @@ class MediaType(Enum):
     @property
     def is_wbxml(self) -> bool:
         """Tell which of the two forms it is."""
-        return self in {MediaType.WBXML, MediaType.OLD_WBXML}
+        return self is MediaType.WBXML or self is MediaType.OLD_WBXML
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

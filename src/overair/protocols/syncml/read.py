@@ -61,17 +61,25 @@ class _Parts:
 
     def exact(self, name: str) -> str | None:
         child = self._first.get(name)
-        return None if child is None else _text(child)
+        if child is None:
+            return None
+        value = child.value
+        return value if isinstance(value, str) else _text(child)
 
     def word(self, name: str) -> str | None:
-        text = self.exact(name)
-        return None if text is None else text.strip()
+        child = self._first.get(name)
+        if child is None:
+            return None
+        value = child.value
+        return (value if isinstance(value, str) else _text(child)).strip()
 
     def number(self, name: str) -> int | None:
         text = self.word(name)
         return int(text) if text is not None and _NUMBER.fullmatch(text) else None
 
     def words(self, name: str) -> tuple[str, ...]:
+        if name not in self._first:
+            return ()
         return tuple(_text(child).strip() for child in self.element.children if child.name == name)
 
 
@@ -275,6 +283,8 @@ def _cred(element: Element | None) -> Cred | None:
 
 
 def _items(parts: _Parts) -> tuple[Item, ...]:
+    if not parts.has("Item"):
+        return ()
     meta = _meta(parts.get("Meta"))
     return tuple(_item(child, meta) for child in parts.element.children if child.name == "Item")
 

@@ -35,6 +35,8 @@ from overair.protocols.syncml.message import (
 from overair.protocols.syncml.tokens import METINF
 from overair.protocols.syncml.values import UnencodableError
 
+_Other = Results | Alert | Add | Replace | Copy | Delete | Exec | Atomic | Sequence | Unsupported
+
 
 def write_message(message: Message) -> Element:
     """Make a document of a message."""
@@ -62,14 +64,17 @@ def _header(header: Header) -> Element:
 
 
 def _command(command: Command) -> Element:
+    # In every message several, and written in one go therefore.
+    if isinstance(command, Status):
+        return Element("Status", "", _status(command))
+    if isinstance(command, Get):
+        return Element("Get", "", _get(command))
     return _node(command_name(command), [Element("CmdID", command.cmd_id), *_content(command)])
 
 
-def _content(command: Command) -> Iterator[Element]:
+def _content(command: _Other) -> Iterator[Element]:
     """Yield what follows the CmdID."""
     match command:
-        case Status():
-            yield from _status(command)
         case Results():
             yield Element("MsgRef", command.msg_ref)
             yield Element("CmdRef", command.cmd_ref)
@@ -82,12 +87,6 @@ def _content(command: Command) -> Iterator[Element]:
             yield from _cred(command.cred)
             yield Element("Data", str(command.code))
             yield from _text("Correlator", command.correlator)
-            yield from _items(command.items)
-        case Get():
-            yield from _flag("NoResp", command.no_resp)
-            yield from _text("Lang", command.lang)
-            yield from _cred(command.cred)
-            yield from _meta(command.meta)
             yield from _items(command.items)
         case Add() | Replace() | Copy():
             yield from _flag("NoResp", command.no_resp)
@@ -121,17 +120,37 @@ def _content(command: Command) -> Iterator[Element]:
             assert_never(command)
 
 
-def _status(status: Status) -> Iterator[Element]:
-    yield Element("MsgRef", status.msg_ref)
-    yield Element("CmdRef", status.cmd_ref)
-    yield Element("Cmd", status.cmd)
-    yield from (Element("TargetRef", uri) for uri in status.target_refs)
-    yield from (Element("SourceRef", uri) for uri in status.source_refs)
-    yield from _cred(status.cred)
+def _status(status: Status) -> list[Element]:
+    children = [
+        Element("CmdID", status.cmd_id),
+        Element("MsgRef", status.msg_ref),
+        Element("CmdRef", status.cmd_ref),
+        Element("Cmd", status.cmd),
+    ]
+    children += [Element("TargetRef", uri) for uri in status.target_refs]
+    children += [Element("SourceRef", uri) for uri in status.source_refs]
+    if status.cred is not None:
+        children += _cred(status.cred)
     if status.chal is not None:
-        yield _node("Chal", _meta(status.chal.meta))
-    yield Element("Data", str(status.code))
-    yield from _items(status.items)
+        children.append(_node("Chal", _meta(status.chal.meta)))
+    # `int`: the codes that have names are shown by an enum's own, slow, way.
+    children.append(Element("Data", str(int(status.code))))
+    if status.items:
+        children += _items(status.items)
+    return children
+
+
+def _get(get: Get) -> list[Element]:
+    children = [Element("CmdID", get.cmd_id)]
+    children += _flag("NoResp", get.no_resp)
+    if get.lang is not None:
+        children.append(Element("Lang", get.lang))
+    if get.cred is not None:
+        children += _cred(get.cred)
+    if get.meta is not None:
+        children += _meta(get.meta)
+    children += _items(get.items)
+    return children
 
 
 def _items(
@@ -140,17 +159,17 @@ def _items(
     for item in items:
         # What is to be stored goes opaque; but text that is called binary would come out as bytes.
         opaque = stored and data_format(item.meta, meta) != Format.BIN
-        data = [] if item.data is None else [Element("Data", item.data, opaque=opaque)]
-        yield _node(
-            "Item",
-            [
-                *_location("Target", item.target),
-                *_location("Source", item.source),
-                *_meta(item.meta),
-                *data,
-                *_flag("MoreData", item.more_data),
-            ],
-        )
+        children: list[Element] = []
+        if item.target is not None:
+            children += _location("Target", item.target)
+        if item.source is not None:
+            children += _location("Source", item.source)
+        if item.meta is not None:
+            children += _meta(item.meta)
+        if item.data is not None:
+            children.append(Element("Data", item.data, opaque=opaque))
+        children += _flag("MoreData", item.more_data)
+        yield Element("Item", "", children)
 
 
 def _location(name: str, location: Location | None) -> Iterator[Element]:
@@ -186,10 +205,9 @@ def _text(name: str, text: str | None) -> Iterator[Element]:
         yield Element(name, text)
 
 
-def _flag(name: str, flag: bool) -> Iterator[Element]:
-    if flag:
-        yield Element(name)
+def _flag(name: str, flag: bool) -> list[Element]:
+    return [Element(name)] if flag else []
 
 
 def _node(name: str, children: Iterable[Element]) -> Element:
-    return Element(name, children=list(children))
+    return Element(name, "", list(children))
