@@ -8,6 +8,7 @@ Not in here: who may register, and what is answered (``devices/lwm2m``).
 """
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -103,7 +104,6 @@ class Kept(NamedTuple):
     """A registration with what there is to know of its device."""
 
     registration: Registration
-    imei: str
     model: str
 
 
@@ -113,7 +113,7 @@ def pages(tx: Tx) -> Iterator[list[Kept]]:
     columns = ", ".join(f"r.{name.strip()}" for name in _COLUMNS.split(","))
     while True:
         rows = tx.all(
-            f"select {columns}, d.imei, d.make, d.model from lwm2m_registration r"
+            f"select {columns}, d.make, d.model from lwm2m_registration r"
             " join device d on d.id = r.device_id"
             " where r.device_id > ? order by r.device_id limit ?",
             (after, PAGE),
@@ -123,8 +123,7 @@ def pages(tx: Tx) -> Iterator[list[Kept]]:
         yield [
             Kept(
                 _registration(row),
-                row[13],
-                f"{row[14]} {row[15]}",
+                sys.intern(f"{row[13]} {row[14]}"),
             )
             for row in rows
         ]

@@ -23,15 +23,14 @@ from typing import Final
 
 import structlog
 
-from overair.artifacts.errors import StorageError
 from overair.clock import Clock
 from overair.config import Settings
-from overair.devices.lwm2m import effects
-from overair.devices.lwm2m.device import Device, below
+from overair.devices.lwm2m import effects, machine
+from overair.devices.lwm2m.device import Device
 from overair.devices.lwm2m.effects import Work
 from overair.devices.lwm2m.exchanges import Exchanges, SilentError
 from overair.devices.lwm2m.files import Files
-from overair.devices.lwm2m.reading import read_instance, read_path
+from overair.devices.lwm2m.transfer import send_image
 from overair.protocols.coap.errors import FullError
 from overair.protocols.coap.events import Handle
 from overair.protocols.coap.numbers import Code
@@ -48,8 +47,6 @@ from overair.protocols.lwm2m.delivery import (
     choose_delivery,
     execute_update,
     pull_s,
-    reset_request,
-    write_package,
     write_uri,
 )
 from overair.protocols.lwm2m.firmware import Delivered, Executed, Next, Step
@@ -60,10 +57,9 @@ from overair.protocols.lwm2m.objects import (
     RESULT,
     STATE,
     FirmwareReading,
-    read_firmware,
 )
 from overair.protocols.lwm2m.results import DEFER_S, Result, ResultClass, State
-from overair.protocols.lwm2m.values import Path, as_integer, as_text, path_segments
+from overair.protocols.lwm2m.values import path_segments
 from overair.store.database import Database
 from overair.store.lwm2m_attempts import Track
 
@@ -111,43 +107,13 @@ async def _clean_up(device: Device, rooms: AttemptRooms) -> None:
     attempt_id = await rooms.db.read(effects.called_off, device.id)
     if attempt_id is None:
         return
-    reading = await _read_firmware(device)
+    reading = await machine.read_all(device)
     state = None if reading is None else reading.state
     holds = reading is not None and state not in (None, State.IDLE)
     if reading is not None and holds and firmware.cancelled(state) is Step.RESET:
-        await _reset(device, reading, cancel_first=True)
+        await machine.reset(device, reading, cancel_first=True)
     rooms.files.forget(attempt_id)
     await rooms.db.transact(effects.take_back, attempt_id)
-
-
-async def _read_firmware(device: Device) -> FirmwareReading | None:
-    client = device.client
-    if not client.objects.has(FIRMWARE):
-        return None
-    found = await read_instance(client, device.ask, FIRMWARE, device.seconds())
-    return None if found is None else read_firmware(found)
-
-
-async def _read_value(device: Device, path: Path) -> str | int | None:
-    """One resource: its text, or its number."""
-    found = await read_path(device.client, device.ask, path, device.seconds())
-    raw = None if found is None else found.get(path)
-    return as_text(raw) if path == FIRMWARE_VERSION else as_integer(raw)
-
-
-async def _reset(device: Device, reading: FirmwareReading, *, cancel_first: bool) -> Next:
-    """Make the update machine idle; DELIVER when it is."""
-    tried: tuple[firmware.ResetMove, ...] = ()
-    state = reading.state
-    has_cancel = 10 in reading.resources or device.client.objects.version(FIRMWARE) != "1.0"
-    while True:
-        move = firmware.next_reset(tried, state, has_cancel=has_cancel, cancel_first=cancel_first)
-        if isinstance(move, Next):
-            return move
-        await device.ask(reset_request(move))
-        tried = (*tried, move)
-        value = await _read_value(device, STATE)
-        state = value if isinstance(value, int) else None
 
 
 class _Attempt:
@@ -222,7 +188,7 @@ class _Attempt:
     async def _prepare(self) -> None:
         for _ in range(_MOST_READS):
             version = await self._version()
-            reading = await _read_firmware(self._device)
+            reading = await machine.read_all(self._device)
             found = firmware.prepare(
                 reading,
                 version=version,
@@ -245,7 +211,7 @@ class _Attempt:
             case Step.DELIVER if reading is not None:
                 await self._deliver(reading)
             case Step.RESET if reading is not None:
-                reset = await _reset(self._device, reading, cancel_first=False)
+                reset = await machine.reset(self._device, reading, cancel_first=False)
                 if reset.step is Step.FAILED:
                     await self._fail(reset)
                     return
@@ -259,7 +225,7 @@ class _Attempt:
 
     async def _prepare_again(self) -> None:
         """The machine is idle now: what it shows is what we begin with."""
-        reading = await _read_firmware(self._device)
+        reading = await machine.read_all(self._device)
         if reading is None or reading.result is None:
             await self._fail(firmware.failed(UNREADABLE))
             return
@@ -272,7 +238,7 @@ class _Attempt:
         return firmware.holds_ours(reading, stored=self._work.same_image, uri=uri)
 
     async def _version(self) -> str | None:
-        value = await _read_value(self._device, FIRMWARE_VERSION)
+        value = await machine.read_value(self._device, FIRMWARE_VERSION)
         return value if isinstance(value, str) else None
 
     async def _observe(self) -> None:
@@ -348,42 +314,15 @@ class _Attempt:
 
     async def _push(self) -> Response | None:
         """Send the image in blocks; None: it is not to be sent any more."""
-        rooms, job = self._rooms, self._work.job
-        images, loads = rooms.files.images, set[asyncio.Task[None]]()
-        handles: list[Handle] = []
-
-        async def load(offset: int, length: int) -> None:
-            try:
-                await images.load(job.sha256, offset, length)
-            except StorageError as error:
-                # Nothing resumes it: the device hears no more of it until its next contact.
-                log.error("an image cannot be read", sha256=job.sha256, error=str(error))
-                rooms.exchanges.give_up(handles[0])
-                return
-            rooms.exchanges.resume(handles[0])
-
-        def read(offset: int, length: int) -> bytes | None:
-            found = images.at_hand(job.sha256, offset, length)
-            if found is None:
-                task = asyncio.get_running_loop().create_task(load(offset, length))
-                loads.add(task)
-                task.add_done_callback(loads.discard)
-            return found
-
-        async with rooms.transfers:
+        async with self._rooms.transfers:
             if not await self._is_current():
                 return None
-            client = self._device.reachable()
-            rules = rooms.settings.lwm2m
-            model = rules.models.get(client.model)
-            size = (model.block_bytes if model is not None else 0) or rules.block_bytes
-            return await rooms.exchanges.push(
-                client.peer,
-                below(client, write_package()),
-                job.size_bytes,
-                read,
-                size.bit_length() - 5,
-                handles.append,
+            return await send_image(
+                self._device,
+                self._work.job,
+                self._rooms.settings.lwm2m,
+                self._rooms.exchanges,
+                self._rooms.files.images,
             )
 
     async def _refused(self, response: Response, chosen: Delivery) -> bool:
@@ -393,7 +332,7 @@ class _Attempt:
             if refusal.step is Step.FAILED:
                 await self._fail(refusal)
                 return False
-        reading = await _read_firmware(self._device)
+        reading = await machine.read_all(self._device)
         result = None if reading is None else reading.result
         if result == Result.UNSUPPORTED_PROTOCOL and chosen.scheme is not None:
             self._failed_schemes.append(chosen.scheme)
@@ -444,7 +383,7 @@ class _Attempt:
         patience_s = pull_s(self._work.job.size_bytes) if pull else float(PUSHED_S)
         changed = cleared = False
         while True:
-            reading = await self._state_and_result()
+            reading = await machine.state_and_result(self._device)
             changed = changed or reading.state not in (None, State.IDLE)
             cleared = cleared or reading.result == Result.INITIAL
             found = firmware.deliver(
@@ -470,14 +409,14 @@ class _Attempt:
         method = self._track.method
         if found.kind is ResultClass.OTHER_PROTOCOL and method in Scheme.__members__:
             self._failed_schemes.append(Scheme[method])
-            reading = await _read_firmware(self._device)
+            reading = await machine.read_all(self._device)
             if reading is not None and self._choose(reading) is not None:
                 await self._deliver(reading)
                 return
         if found.reason == STALLED:
-            reading = await _read_firmware(self._device)
+            reading = await machine.read_all(self._device)
             if reading is not None:
-                await _reset(self._device, reading, cancel_first=False)
+                await machine.reset(self._device, reading, cancel_first=False)
         await self._fail(found)
 
     def _stalled(self, reading: FirmwareReading) -> Next | None:
@@ -494,14 +433,6 @@ class _Attempt:
         if silent >= STALLED_S and reading.state == State.DOWNLOADING:
             return firmware.failed(STALLED)
         return None
-
-    async def _state_and_result(self) -> FirmwareReading:
-        state = await _read_value(self._device, STATE)
-        result = await _read_value(self._device, RESULT)
-        return FirmwareReading(
-            state=state if isinstance(state, int) else None,
-            result=result if isinstance(result, int) else None,
-        )
 
     def _patience(self) -> float:
         return WATCHED_S if len(self._handles) == 2 else POLL_S
@@ -529,7 +460,7 @@ class _Attempt:
                 await self._keep(replace(self._track, accepted=True))
             state: int | None = None
             if code is not None and code >> 5 != 2:
-                state = (await self._state_and_result()).state
+                state = (await machine.state_and_result(self._device)).state
             found = firmware.apply_answered(code, state, executed=self._track.executes)
             if found.step is Step.FAILED:
                 await self._fail(found)
@@ -573,7 +504,7 @@ class _Attempt:
     async def _checked_reading(self) -> FirmwareReading | None:
         if not self._device.client.objects.has(FIRMWARE):
             return None
-        return await self._state_and_result()
+        return await machine.state_and_result(self._device)
 
     def _executed(self) -> Executed:
         executed_at = self._work.job.executed_at

@@ -35,7 +35,6 @@ class Client:
         "awake_until",
         "cell_handle",
         "former_peer",
-        "imei",
         "model",
         "news",
         "objects",
@@ -46,9 +45,8 @@ class Client:
         "silent",
     )
 
-    def __init__(self, registration: Registration, imei: str, model: str) -> None:
+    def __init__(self, registration: Registration, model: str) -> None:
         self.registration = registration
-        self.imei = imei
         self.model = model
         self.objects = objects_of(registration.objects)
         # Where it is; None: over DTLS, and without a session now.

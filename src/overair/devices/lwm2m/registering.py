@@ -61,7 +61,6 @@ class Verdict:
 
     code: Code
     registration: Registration | None = None
-    imei: str = ""
     model: str = ""
     why: str = ""
 
@@ -157,7 +156,6 @@ def _verdicts(tx: Tx, batch: Batch, settings: Settings, now: datetime) -> list[V
             Verdict(
                 code=Code.CREATED,
                 registration=_registration(arrival, owner, name, settings, now),
-                imei=owner.imei,
                 model=sys.intern(f"{owner.make} {owner.model}"),
             )
         )
