@@ -23,7 +23,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from bench import goosebit, overair
+from bench import goosebit, growth, omadm, overair
 from bench.findings import Findings, Row, run
 from bench.load import Order
 from bench.process import Server, StartError
@@ -45,6 +45,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     updates: int
     fresh: int
     fresh_seconds: float
+    sessions: int
+    queued: int
     with_goosebit: bool
     with_overair: bool
 
@@ -62,6 +64,9 @@ def main() -> int:
     parser.add_argument("--devices", type=int, default=100_000)
     parser.add_argument("--no-goosebit", action="store_true")
     parser.add_argument("--no-overair", action="store_true")
+    parser.add_argument(
+        "--parts", nargs="*", choices=PARTS, default=list(PARTS), help="leave the others out"
+    )
     parser.add_argument("--json", type=Path, default=Path("build/bench.json"))
     given = parser.parse_args()
     options = Options(
@@ -71,6 +76,8 @@ def main() -> int:
         updates=2_000 if given.quick else 10_000,
         fresh=6_000 if given.quick else 60_000,
         fresh_seconds=3.0 if given.quick else 30.0,
+        sessions=2_000 if given.quick else 10_000,
+        queued=100_000 if given.quick else 1_000_000,
         with_goosebit=not given.no_goosebit,
         with_overair=not given.no_overair,
     )
@@ -78,10 +85,16 @@ def main() -> int:
     findings = Findings(machine=_machine())
     with tempfile.TemporaryDirectory(prefix="overair-bench-") as directory:
         try:
-            _measure(options, Path(directory), findings, console)
+            for part in given.parts:
+                PARTS[part](options, Path(directory), findings, console)
         except (overair.RunError, StartError, subprocess.SubprocessError) as error:
             findings.errors.append(f"{type(error).__name__}: {error}")
-    findings.rows = list(_rows(options, findings))
+    findings.rows = [
+        *_rows(options, findings),
+        *omadm.rows(findings),
+        *growth.rows(findings),
+        Row(what="load of the machine, before and after", value=_load(findings)),
+    ]
     given.json.parent.mkdir(parents=True, exist_ok=True)
     given.json.write_bytes(msgspec.json.format(msgspec.json.encode(findings), indent=1))
     _print(console, options, findings, given.json)
@@ -137,6 +150,21 @@ def _measure(options: Options, directory: Path, findings: Findings, console: Con
             findings.facts["verify"] = overair.verify(directory / "overair")
         if other is not None:
             findings.facts["goosebit_peak_mib"] = other.peak_mib()
+
+
+def _sessions(options: Options, directory: Path, findings: Findings, console: Console) -> None:
+    if options.with_overair:
+        console.print(f"OMA-DM sessions of {options.sessions:,} devices …")
+        omadm.measure(directory / "omadm", options.sessions, findings)
+
+
+def _growth(options: Options, directory: Path, findings: Findings, console: Console) -> None:
+    if options.with_overair:
+        console.print(f"{options.queued:,} queued devices, and as many in slots …")
+        growth.measure(directory / "growth", options.queued, findings)
+
+
+PARTS = {"http": _measure, "omadm": _sessions, "growth": _growth}
 
 
 def _polls(
@@ -369,6 +397,10 @@ def _print(console: Console, options: Options, findings: Findings, file: Path) -
     for error in findings.errors:
         console.print(f"[red]error[/] {error}", highlight=False)
     console.print(f"all figures: {file}")
+
+
+def _load(findings: Findings) -> str:
+    return f"{findings.machine['load'][0]:.1f}, {os.getloadavg()[0]:.1f}"
 
 
 def _machine() -> dict[str, Any]:

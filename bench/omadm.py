@@ -9,13 +9,11 @@ each over the nonces of before, and each a transaction on disk:
     Status ────> go (Exec)
     Status ────> nothing more
 
-Between them the constants of the same server. `Measured alone: python -m bench.omadm`.
+Between them the constants of the same server. Alone: `python -m bench --parts omadm`.
 """
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +27,7 @@ AT_ONCE = 64
 BAR = 500
 FIRMWARE = "FW_Acme_X1_01To02"
 IMAGE_BYTES = 16 * 1024
+VERSION_TO = "02"
 CONSTANT_S = 3.0
 PART = 5_000  # devices of one campaign
 _WORDS = {"inventory": "first contact, inventory", "command": "four messages, to the command"}
@@ -70,9 +69,6 @@ def measure(directory: Path, devices: int, findings: Findings) -> None:
         findings.facts["omadm_verify"] = complaint
         if complaint:
             findings.errors.append(f"OMA-DM: {complaint}")
-
-
-VERSION_TO = "02"
 
 
 def _sessions(
@@ -163,18 +159,3 @@ def rows(findings: Findings) -> Iterator[Row]:
             what="  memory, peak; verify",
             value=f"{findings.facts['omadm_peak_mib']:.0f} MiB; {verified}",
         )
-
-
-def main() -> None:
-    """Measure this alone, and print it."""
-    devices = int(os.environ.get("OMADM_DEVICES", "5000"))
-    findings = Findings(machine={"load": os.getloadavg()})
-    with tempfile.TemporaryDirectory(prefix="overair-bench-") as directory:
-        measure(Path(directory) / "omadm", devices, findings)
-    for row in rows(findings):
-        print(f"{row.what:60} {row.value}  {row.bar}")
-    print(f"load {findings.machine['load']} to {os.getloadavg()}", *findings.errors, sep="\n")
-
-
-if __name__ == "__main__":
-    main()

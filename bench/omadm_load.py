@@ -104,8 +104,7 @@ async def hold(link: Link, order: Order, device: Device, measure: Measure) -> No
 
 async def run(order: Order) -> Result:
     """Carry out one order."""
-    kept = Path(f"{order.devices}.nonces")
-    known: dict[str, list[str]] = json.loads(kept.read_text()) if kept.exists() else {}
+    known = _known(order)
     fleet = {
         imei: Device(imei, token, order, _nonces(known.get(imei, ["", ""])))
         for imei, token in devices(order.devices)[order.first : order.first + order.count]
@@ -144,8 +143,18 @@ async def run(order: Order) -> Result:
         imei: [base64.b64encode(each).decode() for each in (one.nonces.client, one.nonces.server)]
         for imei, one in fleet.items()
     }
-    kept.write_text(json.dumps(known))
+    _keep(order, known)
     return measure.result(order.kind, done, seconds)
+
+
+def _known(order: Order) -> dict[str, list[str]]:
+    kept = Path(f"{order.devices}.nonces")
+    found: dict[str, list[str]] = json.loads(kept.read_text()) if kept.exists() else {}
+    return found
+
+
+def _keep(order: Order, known: dict[str, list[str]]) -> None:
+    Path(f"{order.devices}.nonces").write_text(json.dumps(known))
 
 
 def _nonces(kept: list[str]) -> Nonces:
