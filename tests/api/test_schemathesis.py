@@ -34,14 +34,18 @@ from verizon.models.v2_list_of_licenses_to_remove_request import V2ListOfLicense
 
 from overair.api.openapi import openapi_document
 from tests.peers import sdk
+from tests.sdk import v3_world
 from tests.sdk.v1_world import fail, scheduled, succeed
 from tests.sdk.world import (
     BARE,
     BOTH,
+    CELLULAR,
+    CELLULAR_FLEET,
     EVENTS,
     FIRMWARE,
     INACTIVE,
     KEY,
+    LIGHT_FIRMWARE,
     MONTHLY,
     OTHER,
     PASSWORD,
@@ -54,7 +58,6 @@ from tests.sdk.world import (
     file,
     imei,
     imeis,
-    open_world,
 )
 
 EXAMPLES = 25
@@ -70,6 +73,7 @@ for _found in DOCUMENT.get_all_operations():
     assert isinstance(_found, Ok), _found
     OPERATIONS.append(_found.ok())
 ONE, TWO = PUSHED_FLEET[:2]
+LIGHT = CELLULAR_FLEET
 STATUSES = ["CampaignRequestQueued", "CampaignScheduled", "CampaignEnded", "CampaignCancelled"]
 
 
@@ -87,9 +91,21 @@ class Installation:
     @property
     def names(self) -> dict[str, list[Any]]:
         """Values for parameters and members, by their names."""
-        devices = [imei(1), imei(30), imei(81), imei(ONE)]
+        devices = [imei(1), imei(30), imei(81), imei(ONE), imei(LIGHT[0])]
         return {
-            "acc": [BOTH, BOTH, PUSHED, PUSHED, EVENTS, MONTHLY, OTHER, INACTIVE, BARE],
+            "acc": [
+                BOTH,
+                BOTH,
+                PUSHED,
+                PUSHED,
+                CELLULAR,
+                CELLULAR,
+                EVENTS,
+                MONTHLY,
+                OTHER,
+                INACTIVE,
+                BARE,
+            ],
             "campaignId": self.campaigns,
             "upgradeId": self.upgrades,
             "upgradeStatus": ["Queued", "InProgress", "Finished"],
@@ -101,10 +117,18 @@ class Installation:
             "startIndex": ["0", "1", "99", *devices],
             "campaignStatus": STATUSES,
             "distributionType": ["HTTP", "OMA", "LWM2M"],
-            "deviceList": [imeis(30), imeis(31, 32, 33), imeis(*PUSHED_FLEET[4:6]), []],
+            "deviceList": [
+                imeis(30),
+                imeis(31, 32, 33),
+                imeis(*PUSHED_FLEET[4:6]),
+                imeis(*LIGHT[6:8]),
+                [],
+            ],
             "deviceIds": [imeis(30), imeis(30, 31)],
             "accountName": [BOTH, PUSHED],
-            "firmwareName": [FIRMWARE],
+            "firmwareName": [FIRMWARE, LIGHT_FIRMWARE],
+            "firmwareFrom": ["01"],
+            "protocol": ["LWM2M", "all", "OMD-DM"],
             "firmwareTo": ["02"],
             "softwareName": [SOFTWARE],
             "softwareFrom": ["01"],
@@ -125,7 +149,7 @@ class Installation:
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """The installation, for all operations."""
-    with open_world(tmp_path_factory.mktemp("generated")) as world:
+    with v3_world.open_v3_world(tmp_path_factory.mktemp("generated")) as world:
         ada = world.ada
         ada.ok("assign_licenses_to_devices", V2LicenseIMEI(imeis(1, 30)))
         ada.ok("create_list_of_licenses_to_remove", V2ListOfLicensesToRemoveRequest(imeis(1, 30)))
@@ -144,6 +168,13 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
         ]
         succeed(world, ONE)
         fail(world, TWO)
+        light = [
+            v3_world.scheduled(world, *LIGHT[:2]),
+            *(v3_world.scheduled(world, number, start=1) for number in LIGHT[2:5]),
+        ]
+        v3_world.succeed(world, LIGHT[0])
+        v3_world.fail(world, LIGHT[1])
+        v3_world.on_v3(world.ada).ok("cancel_campaign", light[-1])
         world.settle()
         entering = sdk.client(f"{world.base}/api", key=KEY, secret=SECRET)
         sessions = [
@@ -156,7 +187,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
         made = Installation(
             world=world,
             upgrades=upgrades,
-            campaigns=[ended, running, cancelled, *queued],
+            campaigns=[ended, running, cancelled, *queued, *light],
             sessions=itertools.cycle(sessions),
         )
         yield made

@@ -50,6 +50,8 @@ these are Ada's. The last is Bob's."""
 PUSHED, PUSHED_MONTHLY, PUSHED_OTHER = (f"0000123456-{n:05d}" for n in range(7, 10))
 """Accounts whose devices are told to come: with both kinds of purchase, and monthly licences only.
 The last is Bob's."""
+CELLULAR, CELLULAR_MONTHLY, CELLULAR_OTHER = (f"0000123456-{n:05d}" for n in range(10, 13))
+"""The same with devices over LwM2M."""
 KEY, SECRET, PASSWORD = "key", "secret", "pass-word"
 SOFTWARE = "FOTA_Acme_X1_01To02"
 FIRMWARE = "FW_Acme_M1_01To02"
@@ -91,6 +93,11 @@ PUSHED_FLEET = range(101, 121)
 ) = range(121, 128)
 PUSHED_MONTHLY_FLEET = range(131, 137)
 PUSHED_THEIRS = range(141, 143)
+# And those over LwM2M.
+CELLULAR_FLEET = range(151, 163)
+CELLULAR_FAR, CELLULAR_NOT_ELIGIBLE, CELLULAR_OTHER_VERSION, CELLULAR_PUSHED = range(163, 167)
+CELLULAR_MONTHLY_FLEET = range(171, 177)
+CELLULAR_THEIRS = range(181, 183)
 UNKNOWN = "123456789012345"
 
 
@@ -408,6 +415,9 @@ def _fleet(directory: Path) -> Path:
     def pushed(account: str, numbers: Any, **facts: Any) -> list[dict[str, Any]]:
         return devices(account, numbers, **({"protocol": "OMADM", "model": "M1"} | facts))
 
+    def light(account: str, numbers: Any, **facts: Any) -> list[dict[str, Any]]:
+        return devices(account, numbers, **({"protocol": "LWM2M", "model": "L1"} | facts))
+
     def bought(kind: str, count: int = 0) -> dict[str, Any]:
         return {"subscription": {"purchaseType": kind, "licenseCount": count}}
 
@@ -423,6 +433,9 @@ def _fleet(directory: Path) -> Path:
             {"name": PUSHED, **both},
             {"name": PUSHED_MONTHLY, **bought("TS-HFOTA-MRC", LICENSES)},
             {"name": PUSHED_OTHER, **both},
+            {"name": CELLULAR, **both},
+            {"name": CELLULAR_MONTHLY, **bought("TS-HFOTA-MRC", LICENSES)},
+            {"name": CELLULAR_OTHER, **both},
         ],
         "applications": [{"key": KEY, "secretHash": hashed(SECRET)}],
         "users": [
@@ -432,8 +445,14 @@ def _fleet(directory: Path) -> Path:
                 "accounts": accounts,
             }
             for name, accounts in (
-                ("ada", [BOTH, EVENTS, MONTHLY, INACTIVE, BARE, PUSHED, PUSHED_MONTHLY]),
-                ("bob", [OTHER, PUSHED_OTHER]),
+                (
+                    "ada",
+                    [
+                        *(BOTH, EVENTS, MONTHLY, INACTIVE, BARE, PUSHED, PUSHED_MONTHLY),
+                        *(CELLULAR, CELLULAR_MONTHLY),
+                    ],
+                ),
+                ("bob", [OTHER, PUSHED_OTHER, CELLULAR_OTHER]),
             )
         ],
         "packages": [
@@ -477,6 +496,12 @@ def _fleet(directory: Path) -> Path:
             *devices(PUSHED, [PUSHED_OVER_HTTP]),
             *pushed(PUSHED_MONTHLY, PUSHED_MONTHLY_FLEET),
             *pushed(PUSHED_OTHER, PUSHED_THEIRS),
+            *light(CELLULAR, [*CELLULAR_FLEET, CELLULAR_FAR]),
+            *light(CELLULAR, [CELLULAR_NOT_ELIGIBLE], fotaEligible=False),
+            *light(CELLULAR, [CELLULAR_OTHER_VERSION], version="00"),
+            *pushed(CELLULAR, [CELLULAR_PUSHED]),
+            *light(CELLULAR_MONTHLY, CELLULAR_MONTHLY_FLEET),
+            *light(CELLULAR_OTHER, CELLULAR_THEIRS),
         ],
     }
     (directory / "x1.swu").write_bytes(IMAGE)
