@@ -216,7 +216,11 @@ def _way(truth: DeviceTruth, view: Upgrade, history: list[dict[str, Any]]) -> tu
     ]
     events += [(e.at, f"command to update: {e.status}") for e in truth.executions]
     events += [(i.at, f"runs {i.version}") for i in truth.installs]
-    events += [(r.at, f"reports {r.code}") for r in truth.reports]
+    installed = {install.correlator for install in truth.installs}
+    events += [
+        (r.at, f"reports {r.code}" + _but(r.code, fell_back=r.correlator not in installed))
+        for r in truth.reports
+    ]
     end = truth.installs[-1].at + timedelta(hours=1)
     lines = [
         f"{at:%a %d %H:%M}  {text}"
@@ -229,6 +233,11 @@ def _way(truth: DeviceTruth, view: Upgrade, history: list[dict[str, Any]]) -> tu
         for entry in history
     ]
     return tuple(lines)
+
+
+def _but(code: int, *, fell_back: bool) -> str:
+    """A success that none is: the old version came up again."""
+    return ", but started its old version again" if code == INSTALLED_CODE and fell_back else ""
 
 
 def callback_disputes(
