@@ -280,7 +280,7 @@ class Entrance:
             chal=chal,
         )
         if abort and session is not None:
-            session = replace(session, ended=True)
+            session = session.but(ended=True)
         owed = () if bare else _same_for_all(message, code)
         return Settled(
             body=write_bare(reply, owed, abort=abort),
@@ -323,8 +323,7 @@ def told_sizes(session: Session, message: Message) -> Session:
     meta = message.header.meta
     if meta is None:
         return session
-    return replace(
-        session,
+    return session.but(
         max_msg_size=meta.max_msg_size or session.max_msg_size or DEFAULT_MAX_MSG_SIZE,
         max_obj_size=session.max_obj_size if meta.max_obj_size is None else meta.max_obj_size,
     )

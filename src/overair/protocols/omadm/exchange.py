@@ -141,8 +141,7 @@ def receive(
     if isinstance(admitted, Settled):
         return _settle(received, admitted)
     message = request.message
-    current = replace(
-        told_sizes(admitted.session, message),
+    current = told_sizes(admitted.session, message).but(
         seen_at=now,
         messages=admitted.session.messages + 1,
         client_msg=message.header.msg_id,
@@ -153,7 +152,7 @@ def receive(
         return _settle(received, entrance.turn_out(admitted, AuditKind.OTHER_DEVICE))
     if heard.session.refused and not heard.open:
         tries = heard.session.tries + 1
-        heard = replace(heard, session=replace(heard.session, tries=tries))
+        heard = replace(heard, session=heard.session.but(tries=tries))
     account = admitted.account
     if heard.server_nonce is not None:
         account = replace(account, nonces=replace(account.nonces, server=heard.server_nonce))
@@ -207,7 +206,7 @@ def proceed(received: Received, task: Task | None, profile: Profile = DEFAULT_PR
         decision = Decision(row="5.5", next=Next(abort=True))
         events = (*events, Audit(kind=AuditKind.TOO_MANY_COMMANDS))
         owed = ()
-    session = replace(heard.session, owed=owed)
+    session = heard.session.but(owed=owed)
     cred = _our_cred(received.account, session)
     header = frame(
         session,
@@ -223,8 +222,7 @@ def proceed(received: Received, task: Task | None, profile: Profile = DEFAULT_PR
     )
     written = write(header, session, decision.next, tell_lost=heard.tell_lost, package=package)
     hmac = _our_mac(received.account, server, session, written.body)
-    kept = replace(
-        written.session,
+    kept = written.session.but(
         reply=written.body,
         reply_type=form.media_type.value,
         reply_mac=hmac or "",

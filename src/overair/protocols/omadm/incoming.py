@@ -263,8 +263,7 @@ def listen(session: Session, account: Account, message: Message, most: int) -> H
     next_wanted = AlertCode.NEXT_MESSAGE in listener.alerts
     unfinished = not message.final and not session.more and not next_wanted
     waits = unfinished or listener.joiner.open is not None
-    session = replace(
-        session,
+    session = session.but(
         sent=tuple(listener.sent),
         owed=(*session.owed, *listener.owed),
         reports=(*session.reports, *listener.reports)[-_MOST_REPORTS:],
@@ -312,7 +311,7 @@ def _complete(heard: Heard, *, next_wanted: bool) -> Heard:
         for sent in answered
     )
     outgoing = session.outgoing if piece is not None else None
-    session = replace(session, sent=(), done=(*session.done, *done), outgoing=outgoing)
+    session = session.but(sent=(), done=(*session.done, *done), outgoing=outgoing)
     return replace(heard, session=session, answered=answered, piece=piece)
 
 
@@ -331,13 +330,12 @@ def _believe(session: Session, account: Account, message: Message) -> tuple[Sess
         # Once it has been accepted, the nonce of this session is the account's.
         kept = given if given is not None else session.nonce
         proof = Proof.EACH if each else Proof.DONE
-        return replace(session, proof=proof, nonce=None), kept
+        return session.but(proof=proof, nonce=None), kept
     asked_again = code in {StatusCode.INVALID_CREDENTIALS, StatusCode.MISSING_CREDENTIALS}
     if session.proof is Proof.DONE and not asked_again:
         return session, None
     return (
-        replace(
-            session,
+        session.but(
             proof=Proof.OPEN,
             refused=True,
             nonce=given if given is not None else session.nonce,

@@ -136,8 +136,7 @@ def write(
     kept = session.sent if decided.next_message else _sent(message, sent)
     return Written(
         body=fitted.body,
-        session=replace(
-            session,
+        session=session.but(
             server_msg=frame.header.msg_id,
             sent=kept,
             owed=owed[n:],
@@ -196,8 +195,7 @@ def _write_piece(
     sent = _sent(message, (outgoing.ask,) if n == len(session.owed) else ())
     return Written(
         body=fitted.body,
-        session=replace(
-            session,
+        session=session.but(
             server_msg=frame.header.msg_id,
             sent=sent,
             owed=session.owed[n:],

