@@ -16,6 +16,7 @@ from overair.core.ids import AccountId
 from overair.core.listener import ListenerRules
 from overair.core.upgrade import Reason, UpgradeState
 from overair.core.words.v2 import CAMPAIGN_V2
+from overair.core.words.v3 import CAMPAIGN_V3
 from overair.engine import listeners
 from overair.engine.notify import (
     CATALOGUE,
@@ -205,14 +206,17 @@ async def test_the_deliverer_is_woken_when_there_is_something(
     assert hints == ["callbacks"]
 
 
-@pytest.mark.parametrize("status", sorted(CAMPAIGN_V2))
+@pytest.mark.parametrize(
+    ("api_version", "status"),
+    [*((2, status) for status in CAMPAIGN_V2), *((3, status) for status in CAMPAIGN_V3)],
+)
 async def test_every_status_has_its_message(
-    sqlite_database: Database, status: CampaignStatus
+    sqlite_database: Database, api_version: int, status: CampaignStatus
 ) -> None:
     """There is no status of a campaign that could not be told."""
     account_id = await add_account(sqlite_database)
-    await sqlite_database.transact(listeners.register, account_id, 2, URL, STRICT, START)
-    told = Told(uuid="c1", account_id=account_id, status=status)
+    await sqlite_database.transact(listeners.register, account_id, api_version, URL, STRICT, START)
+    told = Told(uuid="c1", account_id=account_id, status=status, api_version=api_version)
     await sqlite_database.transact(notify_campaign, told, START)
     ((_, _, body),) = await sqlite_database.report(queued)
     assert body["status"].startswith("Campaign")
