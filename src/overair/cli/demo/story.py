@@ -86,6 +86,12 @@ class Story:
 
     async def run(self, wall: Callable[[], datetime]) -> tuple[list[Chapter], PushedChapter]:
         """Run it to its end. Raises CommandError."""
+        try:
+            # With time standing still, however long it takes: the days are for the campaigns.
+            await self._prepare()
+            await self._schedule_upgrade()
+        except ApiError as error:
+            raise _refused(error) from error
         running = True
         clock = asyncio.create_task(self._pace.run_until(lambda: not running))
         try:
@@ -102,8 +108,6 @@ class Story:
             raise _refused(error) from error
 
     async def _run(self) -> list[Chapter]:
-        await self._prepare()
-        await self._schedule_upgrade()
         pilots = [await self._pilot(model) for model in self._world.models]
         await self.board.until(lambda: any(view.succeeded for view in self.board.views))
         self._say("the first device is updated, and shows it")
@@ -169,7 +173,8 @@ class Story:
         begin = self._clock.now().date() + timedelta(days=1)
         body = self._body(model, f"Full {model.name}", imeis, begin, max(begin, self._last))
         if self._windows and model.two_phase:
-            body["installAfterDate"] = (begin + timedelta(days=2)).isoformat()
+            after = min(begin + timedelta(days=2), max(begin, self._last))
+            body["installAfterDate"] = after.isoformat()
             body["installTimeWindowList"] = SMALL_HOURS
         elif self._windows:
             body["downloadTimeWindowList"] = NIGHT
