@@ -288,6 +288,21 @@ async def test_licences_are_assigned(v3: V3) -> None:
     assert page["assignedLicenses"] == 3
 
 
+async def test_devices_join_by_themselves(v3: V3) -> None:
+    """With the flag, devices that fit are taken in while it runs, as many as a pilot may have."""
+    plain = await v3.scheduled([ONE], startDate=v3.day())
+    flagged = await v3.scheduled([TWO], startDate=v3.day(), autoAddDevicesFlag=True)
+    await v3.advance(timedelta(minutes=1))
+    assert list(await v3.devices(plain)) == [imei(ONE)]
+    found = await v3.devices(flagged)
+    assert len(found) == Limits().pilot_devices
+    assert imei(ONE) not in found
+    assert {word for word, _ in found.values()} <= {
+        "UpgradeScheduled",
+        "NoDeviceDataFromNetwork",
+    }
+
+
 # Campaign ids ------------------------------------------------------------------------------------
 
 
