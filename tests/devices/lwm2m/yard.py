@@ -119,6 +119,8 @@ class Yard:
         """Wait until its attempt is there."""
 
         async def there() -> bool:
+            # As its loop does: a device that is being seen to is locked, and looked at the next time.
+            await self.due()
             now = await self.state(number)
             assert now == state
             return True

@@ -43,6 +43,7 @@ class Client:
         "refused",
         "registration",
         "silent",
+        "stirred",
     )
 
     def __init__(self, registration: Registration, model: str) -> None:
@@ -62,7 +63,9 @@ class Client:
         # When its cell was asked for last.
         self.radio_at: datetime | None = None
         self.cell_handle: Handle | None = None
-        # Set when it says something that whoever waits for it may want to know.
+        # It has said something that whoever waits for it may want to know, since that was asked last;
+        # the event is there while somebody waits.
+        self.stirred = True
         self.news: asyncio.Event | None = None
         self.armed = False
 
@@ -79,6 +82,7 @@ class Client:
 
     def tell(self) -> None:
         """Wake whoever waits for news of it."""
+        self.stirred = True
         if self.news is not None:
             self.news.set()
 

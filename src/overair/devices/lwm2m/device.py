@@ -68,9 +68,10 @@ class Device:
     async def news(self, patience_s: float) -> None:
         """Wait until it says something, or for so long. Raises SilentError if it is gone by then."""
         client = self.reachable()
-        if client.news is None:
-            client.news = asyncio.Event()
-        news = client.news
+        if client.stirred:
+            client.stirred = False
+            return
+        news = client.news = asyncio.Event()
         waiting = asyncio.ensure_future(news.wait())
         pause = asyncio.ensure_future(self._clock.sleep(patience_s))
         try:
@@ -80,8 +81,8 @@ class Device:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
-        news.clear()
-        self.reachable()
+            client.news = None
+        self.reachable().stirred = False
 
 
 def below(client: Client, request: Request) -> Request:
