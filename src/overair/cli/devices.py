@@ -14,13 +14,22 @@ from overair.cli.device_accounts import account, account_facts, bootstrap
 from overair.cli.options import DEFAULT, Common, Installation, print_json, with_installation
 from overair.cli.screen import Screen
 from overair.core.credentials import device_token, fingerprint
+from overair.core.ids import DeviceId
 from overair.engine import inventory as engine
 from overair.engine.fleet_devices import GRAIN_BYTES, make_token
 from overair.ids import new_token
 from overair.installation import installation_key
 from overair.sealing import Seal
-from overair.store import attempts, devices, fleet, inventory, lwm2m_accounts
-from overair.store.database import Tx
+from overair.store import (
+    attempts,
+    devices,
+    fleet,
+    inventory,
+    lwm2m_accounts,
+    lwm2m_registrations,
+    slots,
+)
+from overair.store.database import Tx, from_ms
 from overair.store.fleet import Known
 
 app = App(name="device", help="Look at single devices, their tokens and their accounts.")
@@ -72,6 +81,7 @@ def _facts(tx: Tx, imei: str, key: bytes) -> dict[str, Any]:
         "refreshTime": record.refreshed_at,
         "protocols": sorted(protocols),
         "omadm": omadm,
+        "registration": _registration(tx, known.id),
         "attributes": inventory.attributes(tx, known.id),
         "software": [
             {
@@ -92,6 +102,26 @@ def _facts(tx: Tx, imei: str, key: bytes) -> dict[str, Any]:
             }
             for attempt in attempts.of_device(tx, known.id, ATTEMPTS_SHOWN)
         ],
+    }
+
+
+def _registration(tx: Tx, device_id: DeviceId) -> dict[str, Any] | None:
+    """Where a device over LwM2M is registered, and in which cell it is."""
+    found = lwm2m_registrations.of_device(tx, device_id)
+    if found is None:
+        return None
+    radio = slots.radio(tx, device_id)
+    return {
+        "endpoint": found.endpoint,
+        "address": found.address or f"DTLS, as {found.identity}",
+        "version": found.version,
+        "binding": found.binding,
+        "queueMode": found.queue_mode,
+        "lifetime": found.lifetime_s,
+        "registeredAt": from_ms(found.registered_ms),
+        "expiresAt": None if found.expires_ms is None else from_ms(found.expires_ms),
+        "cell": radio.cell,
+        "signal": radio.signal_dbm,
     }
 
 
@@ -164,6 +194,10 @@ def _print(found: dict[str, Any]) -> None:
         table.add_row(name, _said(name, value, found))
     for name, value in (found["omadm"] or {}).items():
         table.add_row(f"omadm {name}", value or "not set")
+    for name, value in (found["registration"] or {}).items():
+        table.add_row(f"registration {name}", "" if value is None else str(value))
+    if found["registration"] is None and found["protocol"] == "LWM2M":
+        table.add_row("registration", "none")
     if found["omadm"] is None and found["protocol"] == "OMADM":
         table.add_row("omadm", "no secrets, and no session; `overair device account` sets them")
     for name, value in found["attributes"].items():
