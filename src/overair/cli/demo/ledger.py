@@ -59,6 +59,9 @@ def expected(
     downloads = truth.downloads.count(last)
     if last in taken:
         reasons = [INSTALL_FAILED] if downloads else [DOWNLOAD_FAILED, INSTALL_FAILED]
+        if not running:
+            # A failure that is told after the end is taken, and changes nothing.
+            reasons += [NOT_INSTALLED_YET] if downloads else [NO_REPORT, NOT_INSTALLED_YET]
     elif downloads >= LOOP_GUARD:
         reasons = [UNKNOWN_ERROR]
     elif downloads:
