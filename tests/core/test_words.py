@@ -286,8 +286,15 @@ def placed(state: UpgradeState, reason: Reason, **changes: Any) -> v3.Standing:
             ("NoDeviceDataFromNetwork", "The network reports this device is not reachable."),
         ),
         (
-            standing(U.PENDING, R.RETRY_QUEUED, attempts=1),
+            standing(U.PENDING, R.NOT_REACHABLE, attempts=1),
             ("NoDeviceDataFromNetwork", "The network reports this device is not reachable."),
+        ),
+        (
+            standing(U.PENDING, R.RETRY_QUEUED, attempts=1),
+            (
+                "ReceivedDeviceDataFromNetwork",
+                "Reachability information received from the network, try count 1.",
+            ),
         ),
         (
             placed(U.ACCEPTED, R.SLOTTED),

@@ -251,10 +251,12 @@ def test_a_failure_gets_the_next_slot(w: World) -> None:
         push.failed(w.tx, given, R.INSTALL_FAILED, w.settings, w.now, code=8)
         if w.upgrade(1, made).state is U.FAILED:
             break
-        assert w.outcome(1, made) == (U.PENDING, R.RETRY_QUEUED)
         following = place(w, 1, made)
         if following is None:
-            break  # its own tries have used up the last slot
+            # Its own tries have used up the last slot.
+            assert w.outcome(1, made) == (U.PENDING, R.CELL_FULL)
+            break
+        assert w.outcome(1, made) == (U.PENDING, R.RETRY_QUEUED)
         assert following.starts_at >= w.now + timedelta(hours=1)
         w.wait_until(following.starts_at)
         work(w)

@@ -11,10 +11,10 @@ from overair.core.errors import Refusal, RequestError
 from overair.core.ids import CampaignId
 from overair.core.licenses import EVENT, MONTHLY
 from overair.core.upgrade import Reason, UpgradeState
-from overair.engine import licenses, schedule
+from overair.engine import licenses, push, schedule
 from overair.store import licenses as license_store
 from overair.store import slots as store
-from tests.engine.test_slots import campaign, fleet, place, starts, succeed, work
+from tests.engine.test_slots import campaign, come, fleet, job, place, starts, succeed, work
 from tests.engine.world import World, hours, imei, names, story
 
 S = CampaignStatus
@@ -244,6 +244,51 @@ def test_a_running_campaign_keeps_its_dates(
         w.dates(made, **given)
     assert error.value.refusal is refusal
     assert w.get(made) == before
+
+
+# Retries -----------------------------------------------------------------------------------------
+
+
+@story
+def test_a_device_that_failed_and_is_gone_is_tried_when_it_comes(w: World) -> None:
+    """It has no slot for as long as it cannot be reached; then it has one, after its pause."""
+    fleet(w, 1)
+    made = campaign(w, 1, end=5)
+    work(w)
+    given = job(w, 1)
+    assert given is not None
+    push.executed(w.tx, given, w.settings, w.now)
+    come(w, 1, registered=False)
+    push.failed(w.tx, given, R.DOWNLOAD_FAILED, w.settings, w.now)
+    assert (w.outcome(1, made), place(w, 1, made)) == ((U.PENDING, R.NOT_REACHABLE), None)
+    w.wait(hours=6)
+    work(w)
+    assert place(w, 1, made) is None
+    come(w, 1)
+    work(w)
+    assert w.outcome(1, made) == (U.PENDING, R.NOTIFIED)
+    succeed(w, 1)
+
+
+@story
+def test_a_device_that_failed_where_there_is_no_room_waits_for_some(w: World) -> None:
+    """It says so, and is tried when a place is given back."""
+    fleet(w, 1, 2, 3)
+    made = campaign(w, 1, 2, end=1, download_windows=hours((8, 12)))
+    other = campaign(w, 3, end=1, download_windows=hours((8, 12)))
+    fleet(w, 4)
+    full = campaign(w, 4, end=1, download_windows=hours((8, 12)))
+    work(w)
+    assert starts(w, full, 4) == starts(w, other, 3)
+    given = job(w, 1)
+    assert given is not None
+    push.executed(w.tx, given, w.settings, w.now)
+    push.failed(w.tx, given, R.DOWNLOAD_FAILED, w.settings, w.now)
+    assert (w.outcome(1, made), place(w, 1, made)) == ((U.PENDING, R.CELL_FULL), None)
+    schedule.stop_campaign(w.tx, w.get(full), w.now, abortable=True)
+    w.wait(hours=24)
+    work(w)
+    assert w.outcome(1, made) == (U.PENDING, R.NOTIFIED)
 
 
 # Stopping ----------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from overair.core.retry import RetryPolicy, next_try
 from overair.core.terms import TERMS
 from overair.core.upgrade import Reason, UpgradeEvent
 from overair.engine import slots
+from overair.engine.slots import Turn
 from overair.engine.upgrades import Happening, apply_events
 from overair.store import attempts, campaigns, push, tally, upgrades
 from overair.store.attempts import Attempt
@@ -61,16 +62,19 @@ def set_back(
         policy = policy_of(campaign, settings)
         again = next_try(policy, made=upgrade.attempts, now=now, paused=paused)
     pushed = campaign.protocol in PUSHED
+    shown = reason
     due_at = None
     if pushed and again is not None:
         # A window that has closed ends with the next try: that one is not to be missed for it.
         since = now if paused else now - LATE
-        again, due_at = _next_turn(tx, upgrade, campaign, again, since, settings, now)
+        turn = _next_turn(tx, upgrade, campaign, again, since, settings, now)
+        again = None
+        if turn is not None:
+            again, due_at, shown = turn
     if again is not None:
         upgrades.hold_back(tx, upgrade.id, again)
     if pushed:
         push.set_due(tx, upgrade.id, due_at)
-    shown = Reason.RETRY_QUEUED if pushed and again is not None else reason
     event = UpgradeEvent.EXHAUST if again is None else UpgradeEvent.PROGRESS
     happening = Happening(upgrade=upgrade, event=event, reason=shown)
     apply_events(tx, campaign, [happening], settings.limits, now)
@@ -86,16 +90,15 @@ def _next_turn(
     since: datetime,
     settings: Settings,
     now: datetime,
-) -> tuple[datetime | None, datetime | None]:
-    """(Not before, due at) of a pushed device's next turn; (None, None): there is none."""
+) -> Turn | None:
+    """A pushed device's next turn, if there is one."""
     if TERMS[campaign.api_version].slots:
         return slots.next_turn(tx, upgrade, campaign, again, settings, now)
     if campaign.protocol == LWM2M and campaign.api_version == 1:
         following = next_lwm2m_try(campaign.start_date, since)
-        return following, following
-    if campaign.protocol == LWM2M:
-        return again, again
-    return again, _unasked(again, settings)
+        return None if following is None else Turn(following, following, Reason.RETRY_QUEUED)
+    due_at = again if campaign.protocol == LWM2M else _unasked(again, settings)
+    return Turn(again, due_at, Reason.RETRY_QUEUED)
 
 
 def hasten_end(tx: Tx, campaign: Campaign, now: datetime) -> None:

@@ -10,6 +10,7 @@ Not here: opening an attempt in a slot (``engine/push``), words (``core/words/v3
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from overair.config import Settings
 from overair.core.campaign import BEFORE_START, CampaignStatus
@@ -35,6 +36,14 @@ REASONS = {
     Why.CELL_FULL: Reason.CELL_FULL,
     Why.NO_TIME_LEFT: Reason.NO_TIME_LEFT,
 }
+
+
+class Turn(NamedTuple):
+    """When a device is tried again."""
+
+    not_before: datetime
+    due_at: datetime | None  # None: when it is heard of
+    reason: Reason  # what it waits for
 
 
 def calendar_of(campaign: Campaign, settings: Settings) -> Calendar:
@@ -169,18 +178,15 @@ def next_turn(
     not_before: datetime,
     settings: Settings,
     now: datetime,
-) -> tuple[datetime | None, datetime | None]:
-    """(Not before, due at) of a device's next slot after a failure; (None, None): none is left.
-
-    Due at None alone: it waits until it can be reached.
-    """
+) -> Turn | None:
+    """A device's next slot after a failure, or what it waits for; None: there is none any more."""
     again = upgrade._replace(not_before=not_before)
     outcome = give_places(tx, campaign, [again], settings, now)[upgrade.id]
     if isinstance(outcome, Placed):
-        return not_before, outcome.slot.start
+        return Turn(not_before, outcome.slot.start, Reason.RETRY_QUEUED)
     if outcome.final:
-        return None, None
-    return not_before, _due_at(outcome, settings, now)
+        return None
+    return Turn(not_before, _due_at(outcome, settings, now), REASONS[outcome.why])
 
 
 def may_begin(

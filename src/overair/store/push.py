@@ -252,8 +252,14 @@ def look_again(tx: Tx, campaign_id: CampaignId, now: datetime) -> None:
     """A v3 campaign has other dates: whoever waits for a slot in it, or for room in one, is due."""
     tx.execute(
         "update device_upgrade set due_at = ? where campaign_id = ? and"
-        " (state = 'accepted' or state = 'pending' and reason = ?)",
-        (to_ms(now), campaign_id, Reason.RETRY_QUEUED),
+        " (state = 'accepted' or state = 'pending' and reason in (?, ?, ?))",
+        (
+            to_ms(now),
+            campaign_id,
+            Reason.RETRY_QUEUED,
+            Reason.CELL_FULL,
+            Reason.NO_TIME_LEFT,
+        ),
     )
 
 

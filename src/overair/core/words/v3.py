@@ -111,10 +111,7 @@ def _open(device: Standing) -> tuple[str, str]:
     if reason is _R.NOT_REACHABLE:
         return NO_DATA, "The network reports this device is not reachable."
     if device.begins_at is None or device.ends_at is None:
-        # It lost its place, or failed: it gets the next one as soon as it can be reached.
-        if reason is _R.RETRY_QUEUED:
-            return NO_DATA, "The network reports this device is not reachable."
-        return DATA, _received(device.attempts)
+        return DATA, _received(device.attempts)  # it lost its place, and is about to get another
     at = minute_text(device.begins_at)
     if reason in (_R.SLOTTED, _R.NOTIFIED, _R.NOT_INSTALLED_YET):
         end = minute_text(device.ends_at)
