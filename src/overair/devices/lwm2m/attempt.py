@@ -8,33 +8,20 @@ What is next is said by the tables of ``protocols/lwm2m/firmware.py``, from what
 and what the store has of the attempt. Nothing is remembered here, so a server that is started again goes
 on where the last one was; a device that is silent ends this, and its next contact begins it anew.
 
-An update is told to the device once: that is on disk before it leaves, and a second time only after the
-device was seen to hold the image still, either because it never took the command or because it has
-restarted since.
-
 Not in here: whose turn it is and what an outcome means (``engine/push``).
 """
 
-import asyncio
-import contextlib
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
 from typing import Final
 
 import structlog
 
-from overair.clock import Clock
-from overair.config import Settings
 from overair.devices.lwm2m import effects, machine
+from overair.devices.lwm2m.attempt_core import AttemptRooms
 from overair.devices.lwm2m.device import Device
-from overair.devices.lwm2m.effects import Work
-from overair.devices.lwm2m.exchanges import Exchanges, SilentError
-from overair.devices.lwm2m.files import Files
+from overair.devices.lwm2m.installing import Installing
 from overair.devices.lwm2m.transfer import send_image
-from overair.protocols.coap.errors import FullError
-from overair.protocols.coap.events import Handle
-from overair.protocols.coap.numbers import Code
-from overair.protocols.coap.values import Request, Response
+from overair.protocols.coap.values import Response
 from overair.protocols.lwm2m import firmware
 from overair.protocols.lwm2m.delivery import (
     BEGIN_LATER_S,
@@ -42,26 +29,15 @@ from overair.protocols.lwm2m.delivery import (
     PUSHED_S,
     STALLED_S,
     Delivery,
-    Forced,
     Scheme,
-    choose_delivery,
-    execute_update,
     pull_s,
     write_uri,
 )
-from overair.protocols.lwm2m.firmware import Delivered, Executed, Next, Step
-from overair.protocols.lwm2m.formats import ContentFormat
+from overair.protocols.lwm2m.firmware import Delivered, Next, Step
 from overair.protocols.lwm2m.objects import (
-    FIRMWARE,
-    FIRMWARE_VERSION,
-    RESULT,
-    STATE,
     FirmwareReading,
 )
-from overair.protocols.lwm2m.results import DEFER_S, Result, ResultClass, State
-from overair.protocols.lwm2m.values import path_segments
-from overair.store.database import Database
-from overair.store.lwm2m_attempts import Track
+from overair.protocols.lwm2m.results import Result, ResultClass, State
 
 log = structlog.get_logger()
 
@@ -73,18 +49,6 @@ STALLED: Final = "Download stalled"
 NOT_BEGUN: Final = "Download not begun"
 NO_WAY: Final = "Unsupported download protocol"
 _MOST_READS: Final = 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptRooms:
-    """What attempts work with."""
-
-    db: Database
-    clock: Clock
-    settings: Settings
-    files: Files
-    exchanges: Exchanges
-    transfers: asyncio.Semaphore
 
 
 async def carry_on(device: Device, rooms: AttemptRooms) -> None:
@@ -116,18 +80,8 @@ async def _clean_up(device: Device, rooms: AttemptRooms) -> None:
     await rooms.db.transact(effects.take_back, attempt_id)
 
 
-class _Attempt:
+class _Attempt(Installing):
     """One attempt, in the course of one visit."""
-
-    def __init__(self, device: Device, rooms: AttemptRooms, work: Work) -> None:
-        self._device = device
-        self._rooms = rooms
-        self._work = work
-        self._track = work.track
-        self._handles: list[Handle] = []
-        self._failed_schemes: list[Scheme] = []
-        self._push_failed = False
-        self._over = False
 
     async def run(self) -> None:
         """Carry it as far as the device goes along."""
@@ -135,53 +89,6 @@ class _Attempt:
             await self._check()
         else:
             await self._prepare()
-
-    def leave(self) -> None:
-        """What was observed for it is observed no more."""
-        if self._over:
-            for handle in self._handles:
-                self._device.cancel(handle)
-
-    # The store
-
-    @property
-    def _now(self) -> datetime:
-        return self._rooms.clock.now()
-
-    async def _keep(self, track: Track) -> None:
-        self._track = track
-        await self._rooms.db.transact(effects.keep, track)
-
-    async def _fail(self, why: Next) -> None:
-        self._over = True
-        other_way = self._choose(FirmwareReading()) is not None
-        await self._rooms.db.transact(
-            effects.fail,
-            self._work,
-            why,
-            other_way=other_way,
-            settings=self._rooms.settings,
-            now=self._now,
-        )
-        self._rooms.files.forget(self._work.job.attempt_id)
-
-    async def _succeed(self, version: str | None, why: Next) -> None:
-        self._over = True
-        await self._rooms.db.transact(
-            effects.succeed, self._work, version, why, self._rooms.settings, self._now
-        )
-        self._rooms.files.forget(self._work.job.attempt_id)
-
-    async def _is_current(self) -> bool:
-        """Whether it is still to be done; nobody but us does it."""
-        work = await self._rooms.db.transact(
-            effects.load, self._device.id, self._rooms.settings, self._now
-        )
-        if work is None or work.job.attempt_id != self._work.job.attempt_id:
-            self._over = True
-            return False
-        self._work = work
-        return True
 
     # PREPARE
 
@@ -237,48 +144,7 @@ class _Attempt:
             uri = self._uri(Scheme[self._track.method])
         return firmware.holds_ours(reading, stored=self._work.same_image, uri=uri)
 
-    async def _version(self) -> str | None:
-        value = await machine.read_value(self._device, FIRMWARE_VERSION)
-        return value if isinstance(value, str) else None
-
-    async def _observe(self) -> None:
-        """Have changes of state and result told; they only make us read again."""
-        if self._handles:
-            return
-        for path in (STATE, RESULT):
-            request = Request(
-                method=Code.GET,
-                path=path_segments(path),
-                observe=0,
-                accept=ContentFormat.TEXT,
-            )
-            try:
-                _, handle = await self._device.observe(request)
-            except FullError:
-                return
-            if handle is not None:
-                self._handles.append(handle)
-
     # DELIVER
-
-    def _choose(self, reading: FirmwareReading) -> Delivery | None:
-        rules = self._rooms.settings.lwm2m
-        model = rules.models.get(self._model())
-        forced = Forced(model.delivery) if model is not None and model.delivery else None
-        return choose_delivery(
-            reading,
-            self._rooms.files.schemes(),
-            plain_allowed=rules.plain_download,
-            forced=forced,
-            failed=self._failed_schemes,
-            push_failed=self._push_failed,
-        )
-
-    def _model(self) -> str:
-        try:
-            return self._device.client.model
-        except SilentError:
-            return ""
 
     def _uri(self, scheme: Scheme) -> str:
         return self._rooms.files.uri(scheme, self._work.job.attempt_id)
@@ -433,106 +299,3 @@ class _Attempt:
         if silent >= STALLED_S and reading.state == State.DOWNLOADING:
             return firmware.failed(STALLED)
         return None
-
-    def _patience(self) -> float:
-        return WATCHED_S if len(self._handles) == 2 else POLL_S
-
-    # APPLY
-
-    async def _downloaded(self) -> None:
-        rooms = self._rooms
-        await rooms.db.transact(effects.downloaded, self._work, rooms.settings, self._now)
-        await self._apply()
-
-    async def _apply(self) -> None:
-        while True:
-            if not await self._is_current():
-                return
-            location = self._device.reachable().registration.location
-            self._track = await self._rooms.db.transact(
-                effects.execute, self._work, location, self._rooms.settings, self._now
-            )
-            code: int | None = None
-            # It may be restarting already, and not answer: what it shows then is what counts.
-            with contextlib.suppress(SilentError):
-                code = (await self._device.ask(execute_update())).code
-            if code is not None and code >> 5 == 2:
-                await self._keep(replace(self._track, accepted=True))
-            state: int | None = None
-            if code is not None and code >> 5 != 2:
-                state = (await machine.state_and_result(self._device)).state
-            found = firmware.apply_answered(code, state, executed=self._track.executes)
-            if found.step is Step.FAILED:
-                await self._fail(found)
-                return
-            if found.step is not Step.EXECUTE:
-                await self._is_current()
-                await self._check()
-                return
-
-    # CHECK
-
-    async def _check(self) -> None:
-        await self._observe()
-        while True:
-            if await self._is_deferred():
-                return
-            reading = await self._checked_reading()
-            version = await self._version()
-            found = firmware.check(reading, version, self._executed())
-            if self._never_took_it(found, reading):
-                found = replace(found, step=Step.EXECUTE)
-            match found.step:
-                case Step.SUCCEEDED:
-                    await self._succeed(version, found)
-                    return
-                case Step.FAILED:
-                    await self._fail(found)
-                    return
-                case Step.EXECUTE:
-                    await self._apply()
-                    return
-                case Step.DEFERRED:
-                    until = self._now + timedelta(seconds=DEFER_S)
-                    await self._keep(replace(self._track, deferred_until=until))
-                case _:
-                    pass
-            await self._device.news(self._patience())
-            if not await self._is_current():
-                return
-
-    async def _checked_reading(self) -> FirmwareReading | None:
-        if not self._device.client.objects.has(FIRMWARE):
-            return None
-        return await machine.state_and_result(self._device)
-
-    def _executed(self) -> Executed:
-        executed_at = self._work.job.executed_at
-        elapsed = 0.0 if executed_at is None else (self._now - executed_at).total_seconds()
-        location = self._device.client.registration.location
-        return Executed(
-            target=self._work.job.to_version,
-            registered=bool(self._track.location) and location != self._track.location,
-            executed=self._track.executes,
-            elapsed_s=elapsed,
-            require_version=self._rooms.settings.lwm2m.require_version,
-        )
-
-    def _never_took_it(self, found: Next, reading: FirmwareReading | None) -> bool:
-        """It stands there with the image, and nobody heard it take the command: one more is no second."""
-        return (
-            found.step is Step.WAIT
-            and reading is not None
-            and reading.state == State.DOWNLOADED
-            and not self._track.accepted
-            and self._track.executes < 2
-        )
-
-    async def _is_deferred(self) -> bool:
-        """Whether its user has put it off for too long; else wait that long."""
-        until = self._track.deferred_until
-        if until is None or self._now < until:
-            return False
-        why = firmware.failed("Update deferred", ResultClass.WAIT, Result.DEFERRED)
-        await self._fail(why)
-        return True

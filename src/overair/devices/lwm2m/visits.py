@@ -23,7 +23,8 @@ from overair.clock import Clock
 from overair.config import Settings
 from overair.core.ids import AttemptId, DeviceId
 from overair.devices.lwm2m import effects
-from overair.devices.lwm2m.attempt import AttemptRooms, carry_on
+from overair.devices.lwm2m.attempt import carry_on
+from overair.devices.lwm2m.attempt_core import AttemptRooms
 from overair.devices.lwm2m.clients import Client, Clients
 from overair.devices.lwm2m.device import Device
 from overair.devices.lwm2m.exchanges import Exchanges, SilentError
