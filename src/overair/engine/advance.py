@@ -183,9 +183,9 @@ def _watch(tx: Tx, campaign: Campaign, settings: Settings, now: datetime) -> boo
     ):
         tx.hint("push")
         return True
-    if terms.slots:
-        if campaign.auto_add_devices:
-            take_in_others(tx, campaign, settings, now)
+    if terms.slots and campaign.auto_add_devices:
+        # Nobody else joins a campaign once it is scheduled, so nobody else is looked for.
+        take_in_others(tx, campaign, settings, now)
         waiting = upgrades.unplanned(tx, campaign.id, settings.limits.sweep_devices)
         if waiting:
             slots.schedule(tx, campaign, waiting, settings, now)
