@@ -1,10 +1,12 @@
 """Who is let in, and who not: credentials, nonces, and strangers (oma-dm 11)."""
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
+from overair.devices.dm.guesses import Guesses
 from overair.fleetfile import shapes
 from overair.protocols.syncml import auth
 from overair.protocols.syncml.codec import decode, encode
@@ -331,6 +333,24 @@ async def test_thirty_wrong_tries_a_minute(each_yard: Yard) -> None:
     assert codes(await other.begin())[0] == 212
     await each_yard.field.wait(seconds=61)
     assert codes(await modem.begin())[0] == 212
+
+
+def test_long_names_are_not_kept() -> None:
+    """What is remembered of those who try does not grow with what they call themselves."""
+    guesses = Guesses()
+    tracemalloc.start()
+    try:
+        for number in range(200):
+            key = f"user {number} {chr(0xD800)}" + "A" * 60_000, "198.51.100.7"
+            guesses.note(key, 1.0)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 200_000
+    assert guesses.wait_s(key, 1.0) == 0
+    for _ in range(29):
+        guesses.note(key, 1.0)
+    assert guesses.wait_s(key, 1.0) > 0
 
 
 async def test_missing_credentials_do_not_count(yard: Yard) -> None:

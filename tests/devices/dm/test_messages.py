@@ -212,3 +212,22 @@ async def test_more_than_can_be_served(yard: Yard, monkeypatch: pytest.MonkeyPat
     reply = await modem.post(modem.body)
     assert reply.status == 503
     assert reply.header("retry-after") is not None
+
+
+async def test_bodies_that_do_not_come(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever begins a message and does not end it takes nobody's place."""
+    monkeypatch.setattr(edge, "AT_ONCE", 1)
+    modem = await yard.modem(1)
+    stuck = []
+    for _ in range(2):
+        wire = await Wire.open(yard.field.base_url)
+        await wire.send(
+            b"POST /dm HTTP/1.1\r\nHost: h\r\nContent-Type: application/vnd.syncml.dm+xml\r\n"
+            b"Content-Length: 500\r\n\r\n<"
+        )
+        stuck.append(wire)
+    assert codes(await modem.begin())[0] == 212
+    for wire in stuck:
+        await wire.send(b" " * 499)
+        assert (await wire.reply("POST")).status == 400  # it had arrived, and was waited for
+        await wire.close()

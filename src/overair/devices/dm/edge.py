@@ -149,9 +149,11 @@ class Dm:
         if kind is None:
             raise _RefusedError(415)
         self._admit(request)
+        body = await request.body(LIMITS.body_bytes)
+        # Not before it is whole: a few hundred that never are would keep all devices out.
+        self._expect_room()
         self._under_way += 1
         try:
-            body = await request.body(LIMITS.body_bytes)
             try:
                 message = read(body, kind, request.header(_HMAC))
             except SyncmlError as error:
@@ -170,12 +172,15 @@ class Dm:
 
     def _admit(self, request: Request) -> None:
         """Not more at once, and not more from one public address, than is good for the others."""
-        if self._under_way >= AT_ONCE:
-            raise _RefusedError(503, (b"retry-after", BUSY_S))
+        self._expect_room()
         if is_public(request.client):
             wait_s = self._throttle.admit(request.client, self._rooms.clock.monotonic())
             if wait_s:
                 raise _RefusedError(503, (b"retry-after", b"%d" % wait_s))
+
+    def _expect_room(self) -> None:
+        if self._under_way >= AT_ONCE:
+            raise _RefusedError(503, (b"retry-after", BUSY_S))
 
     async def _take(self, request: Request, message: DmRequest, base: str, now: datetime) -> Answer:
         rooms = self._rooms

@@ -5,6 +5,7 @@ wrong credentials count: a device that was given none yet, or whose nonce is sta
 kept out.
 """
 
+from hashlib import blake2b
 from typing import Final
 
 WRONG_A_MINUTE: Final = 30
@@ -20,22 +21,29 @@ class Guesses:
 
     def __init__(self) -> None:
         self._began = 0.0
-        self._counts: dict[Key, int] = {}
+        self._counts: dict[bytes, int] = {}
 
     def wait_s(self, key: Key, monotonic_s: float) -> int:
         """0 if another try may pass, else the seconds after which to come again."""
         self._turn(monotonic_s)
-        if self._counts.get(key, 0) < WRONG_A_MINUTE:
+        if self._counts.get(_mark(key), 0) < WRONG_A_MINUTE:
             return 0
         return max(1, int(self._began + MINUTE_S - monotonic_s) + 1)
 
     def note(self, key: Key, monotonic_s: float) -> None:
         """Somebody was wrong."""
         self._turn(monotonic_s)
-        if key in self._counts or len(self._counts) < MOST:
-            self._counts[key] = self._counts.get(key, 0) + 1
+        mark = _mark(key)
+        if mark in self._counts or len(self._counts) < MOST:
+            self._counts[mark] = self._counts.get(mark, 0) + 1
 
     def _turn(self, monotonic_s: float) -> None:
         if monotonic_s - self._began >= MINUTE_S:
             self._began = monotonic_s
             self._counts = {}
+
+
+def _mark(key: Key) -> bytes:
+    """What stands for it here: a stranger's name may have 60 KB, and there are many strangers."""
+    account, address = key
+    return blake2b(f"{address} {account}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
