@@ -16,6 +16,7 @@ from typing import Final
 
 import structlog
 
+from overair.core.ids import AttemptId
 from overair.devices.lwm2m import effects, machine
 from overair.devices.lwm2m.attempt_core import AttemptRooms
 from overair.devices.lwm2m.device import Device
@@ -53,17 +54,23 @@ _MOST_READS: Final = 4
 
 async def carry_on(device: Device, rooms: AttemptRooms) -> None:
     """Do what there is to do, until there is nothing. Raises SilentError."""
+    done: AttemptId | None = None
     while True:
         now = rooms.clock.now()
         work = await rooms.db.transact(effects.load, device.id, rooms.settings, now)
         if work is None:
             await _clean_up(device, rooms)
             return
+        if work.job.attempt_id == done:
+            log.error("an attempt that was ended is not at its end", attempt=done)
+            return
         attempt = _Attempt(device, rooms, work)
         try:
             await attempt.run()
         finally:
             attempt.leave()
+        if attempt.over:
+            done = work.job.attempt_id
 
 
 async def _clean_up(device: Device, rooms: AttemptRooms) -> None:

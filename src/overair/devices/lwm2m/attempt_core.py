@@ -71,11 +71,11 @@ class AttemptCore:
         self._handles: list[Handle] = []
         self._failed_schemes: list[Scheme] = []
         self._push_failed = False
-        self._over = False
+        self.over = False
 
     def leave(self) -> None:
         """What was observed for it is observed no more."""
-        if self._over:
+        if self.over:
             for handle in self._handles:
                 self._device.cancel(handle)
 
@@ -90,7 +90,7 @@ class AttemptCore:
         await self._rooms.db.transact(effects.keep, track)
 
     async def _fail(self, why: Next) -> None:
-        self._over = True
+        self.over = True
         other_way = self._choose(FirmwareReading()) is not None
         await self._rooms.db.transact(
             effects.fail,
@@ -103,7 +103,7 @@ class AttemptCore:
         self._rooms.files.forget(self._work.job.attempt_id)
 
     async def _succeed(self, version: str | None, why: Next) -> None:
-        self._over = True
+        self.over = True
         await self._rooms.db.transact(
             effects.succeed, self._work, version, why, self._rooms.settings, self._now
         )
@@ -115,7 +115,7 @@ class AttemptCore:
             effects.load, self._device.id, self._rooms.settings, self._now
         )
         if work is None or work.job.attempt_id != self._work.job.attempt_id:
-            self._over = True
+            self.over = True
             return False
         self._work = work
         return True

@@ -170,10 +170,14 @@ class Lwm2m:
 
     def _session_ended(self, session: Session) -> None:
         client = self.clients.of_peer(session)
-        if client is not None:
-            self.clients.leave(client)
-            client.tell()
-        self.exchanges.forget(session)
+        if client is None:
+            self.exchanges.forget(session)
+            return
+        # What it observes is moved to its next session; modules report the end of an update under
+        # tokens from before it.
+        self.clients.leave(client)
+        self.exchanges.endpoint.hold(session)
+        client.tell()
 
     def _heard(self, peer: Peer) -> None:
         client = self.clients.of_peer(peer)

@@ -185,6 +185,7 @@ class Registrar:
             self.exchanges.endpoint.move(before, peer, self.exchanges.now())
         self.clients.place(client, peer)
         client.former_peer = None
+        self.exchanges.endpoint.release(peer, self.exchanges.now())
 
     def _refused(self, peer: Peer, why: str) -> None:
         self._quiet.warn("a registration is refused", host_of(peer), why=why)
@@ -285,6 +286,7 @@ class Registrar:
             client.refused = before.refused
             client.news = before.news
             self.clients.remove(before)
+            self.visits.left(before)
             if former is not None:
                 # What it observed, and what was asked of it, is from before; some tokens stay good.
                 self.exchanges.endpoint.retire_observations(former, self.exchanges.now())
@@ -299,11 +301,11 @@ class Registrar:
     def _dismiss(self, client: Client) -> None:
         if not self._is_known(client):
             return
-        peer = client.peer
+        peer = client.peer or client.former_peer
         self.clients.remove(client)
         self.visits.left(client)
         client.tell()
-        if peer is not None and not isinstance(peer, Session):
+        if peer is not None:
             self.exchanges.forget(peer)
 
 

@@ -180,7 +180,12 @@ class Visits:
             after = found[-1][0]
             for _, device_id in found:
                 client = self._clients.of_device(device_id)
-                if client is not None and client.is_there(self._exchanges.now()):
+                if client is None or not client.is_there(self._exchanges.now()):
+                    continue
+                if device_id in self._running:
+                    # It may be past that already; then there is another look.
+                    self._asked.setdefault(device_id, _Asked()).turn = True
+                else:
                     self._begin(client, _Asked(turn=True))
             await asyncio.sleep(0)
 
