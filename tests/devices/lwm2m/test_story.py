@@ -246,6 +246,43 @@ async def test_an_image_is_fetched_over_coap(tmp_path: Path) -> None:
             assert answer.code is aiocoap.NOT_FOUND
 
 
+async def test_an_image_is_there_over_http_while_its_attempt_is(tmp_path: Path) -> None:
+    """The token of an attempt opens the image over HTTP, in parts too, until the attempt is over."""
+    port = free_port()
+    rules = lwm2m_rules(
+        coap=f"127.0.0.1:{port}", public_coap=f"127.0.0.1:{port}", plain_download=True
+    )
+    async with open_yard(tmp_path / "data", rules=rules) as yard:
+        gadget = await yard.gadget(1)
+        gadget.values["5/0/9"] = "0"
+        told: list[str] = []
+
+        async def note(uri: str) -> None:
+            told.append(uri)
+            gadget.show("5/0/3", "1")
+
+        gadget.on_uri = note
+        async with gadget.on():
+            await gadget.register()
+            await yard.campaign(1)
+            await until(lambda: _is(bool(told)), "the address")
+            path = "/fw/" + told[0].rpartition("/")[2]
+            wire = await yard.field.wire()
+            whole = await wire.ask("GET", path)
+            assert (whole.status, whole.body) == (200, IMAGE)
+            tag = whole.header("etag")
+            assert tag is not None
+            part = await wire.ask("GET", path, {"Range": "bytes=100-199", "If-Range": tag})
+            assert (part.status, part.body) == (206, IMAGE[100:200])
+            assert (await wire.ask("HEAD", path)).header("content-length") == str(len(IMAGE))
+            assert (await wire.ask("POST", path)).status == 405
+            assert (await wire.ask("GET", path[:-1] + "x")).status == 404
+            gadget.image = whole.body
+            gadget.show("5/0/3", "2")
+            await yard.comes_to(1, "finished")
+            assert (await wire.ask("GET", path)).status == 404
+
+
 async def test_plain_downloads_need_the_setting(yard: Yard) -> None:
     """Without it a device that can only pull over CoAP fails, and is told no address."""
     gadget = await yard.gadget(1)
