@@ -368,6 +368,19 @@ def test_a_device_stays_in_its_account(tx: Tx) -> None:
     ]
 
 
+def test_a_device_at_work_keeps_its_protocol(tx: Tx) -> None:
+    """What has begun over one protocol is not left behind by an import that moves the device."""
+    fill(tx, fleet(device(protocol="OMADM")))
+    tx.execute("update device set open_attempt_id = 7")
+    (problem,) = problems_of(tx, fleet(device(protocol="HTTP")))
+    assert problem.startswith("$.devices[0].protocol: ")
+    assert "attempt under way over OMADM" in problem
+    assert problems_of(tx, fleet(device(protocol="OMADM", model="X2"))) == []
+    assert problems_of(tx, fleet(device(model="X2"))) == []
+    tx.execute("update device set open_attempt_id = null")
+    assert problems_of(tx, fleet(device(protocol="HTTP"))) == []
+
+
 def test_a_controller_id_in_the_database_is_taken(tx: Tx) -> None:
     """A controller id that another device has is an error."""
     fill(tx, fleet(device(ddi="{controllerId: board}")))

@@ -6,7 +6,7 @@ from overair.core.attempt import AttemptState
 from overair.core.campaign import CampaignStatus
 from overair.core.errors import Refusal
 from overair.core.upgrade import Reason, UpgradeState
-from overair.engine import push, schedule
+from overair.engine import assign, push, schedule
 from tests.engine.pushed import (
     attach,
     campaign,
@@ -586,3 +586,39 @@ def test_v2_does_not_try_on_after_its_end(w: World) -> None:
     assert w.outcome(ONE, made)[0] is U.FAILED
     assert attach(w, ONE) == 0
     assert pass_time(w, days=10) == []
+
+
+# Devices that change their protocol --------------------------------------------------------------
+
+
+def move(w: World, number: int, protocol: str) -> None:
+    """The operator says that the device has another protocol."""
+    w.tx.execute("update device set protocol = ? where imei = ?", (protocol, imei(number)))
+
+
+@story
+def test_a_queued_device_that_was_moved_is_let_alone(w: World) -> None:
+    """Nothing is offered to it over the other protocol; back over its own it has its turn."""
+    fleet(w, ONE)
+    made = campaign(w, [ONE])
+    due(w)
+    fail(w, ONE)
+    move(w, ONE, "HTTP")
+    assert pass_time(w, days=3) == []
+    assert w.device(ONE).open_attempt_id is None
+    move(w, ONE, "OMADM")
+    succeed(w, ONE)
+    assert w.outcome(ONE, made) == (U.SUCCEEDED, R.SUCCESS)
+
+
+@story
+def test_software_of_another_protocol_is_not_offered_to_one_that_asks(w: World) -> None:
+    """A device that was moved to HTTP before its campaign began gets nothing of it there."""
+    fleet(w, ONE)
+    campaign(w, [ONE], start=1, end=9)
+    move(w, ONE, "HTTP")
+    w.wait(days=1, hours=1)
+    look = assign.offer(w.tx, w.device(ONE).id, w.settings, w.now)
+    assert look == assign.Look()
+    assert due(w) == []
+    assert w.device(ONE).open_attempt_id is None

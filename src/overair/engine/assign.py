@@ -131,6 +131,8 @@ def offer(
     if upgrade is None:
         return Look()
     campaign = campaigns.by_id(tx, upgrade.campaign_id)
+    if campaign.protocol != HTTP:
+        return Look()  # it was moved here from another protocol: this software is for that one
     phases = two_phase if device.two_phase is None else device.two_phase
     place = place_of(device, upgrade, settings, two_phase=phases, busy=False)
     decision = _decide(campaign.rules, place, settings, now)

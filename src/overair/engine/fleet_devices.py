@@ -163,7 +163,7 @@ def conflicts(
     present: Mapping[str, Known],
     names: Mapping[AccountId, str],
 ) -> Iterator[Problem]:
-    """Devices that are another account's, and controller ids that are another device's."""
+    """Devices that are another account's or at work, and controller ids that are another device's."""
     wanted: dict[AccountId, list[Placed]] = {}
     for placed in batch:
         device = placed.device
@@ -173,7 +173,14 @@ def conflicts(
             owner = names.get(known.device.account_id, "another account")
             rule = f"{device.device_id} is a device of account {owner}"
             yield Problem(path=f"{placed.path}.deviceId", rule=rule)
-        elif account_id is not None and (known is None or _names_controller(device)):
+            continue
+        if known is not None and known.at_work:
+            # Whoever carries the attempt on is its protocol's, and the other one would not know of it.
+            before = known.device.protocol
+            if given(device.protocol, before) != before:
+                rule = f"{device.device_id} has an attempt under way over {before}, and keeps it"
+                yield Problem(path=f"{placed.path}.protocol", rule=f"{rule} until that is over")
+        if account_id is not None and (known is None or _names_controller(device)):
             wanted.setdefault(account_id, []).append(placed)
     for account_id, group in wanted.items():
         held = store.holders(tx, account_id, [_controller_id(placed.device) for placed in group])

@@ -159,13 +159,15 @@ class Known(NamedTuple):
     id: DeviceId
     device: Device
     licensed: bool
+    at_work: bool
+    """It has an attempt under way."""
 
 
 _NAMES = tuple(field.name for field in fields(Device))
 _COLUMNS = ", ".join(_NAMES)
 _SELECT = (
-    f"select d.id, l.device_id, {', '.join(f'd.{name}' for name in _NAMES)} from device d"
-    " left join license l on l.device_id = d.id"
+    f"select d.id, l.device_id, {', '.join(f'd.{name}' for name in _NAMES)}, d.open_attempt_id"
+    " from device d left join license l on l.device_id = d.id"
 )
 _INSERT = (
     f"insert into device ({_COLUMNS}, created_at, updated_at) values ({marks(len(_NAMES))}, ?, ?)"
@@ -194,7 +196,7 @@ def _known(row: Row) -> Known:
         two_phase=None if row[15] is None else bool(row[15]),
         poll_interval_s=row[16],
     )
-    return Known(DeviceId(row[0]), device, row[1] is not None)
+    return Known(DeviceId(row[0]), device, row[1] is not None, row[17] is not None)
 
 
 def known(tx: Tx, imeis: Sequence[str], *, lock: bool = False) -> dict[str, Known]:

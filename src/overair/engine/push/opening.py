@@ -66,7 +66,8 @@ def begin(
     if upgrade.not_before is not None and now < upgrade.not_before:
         push.set_due(tx, upgrade.id, upgrade.not_before)
         return None
-    if not serves(campaign.protocol, settings):
+    if device.protocol != campaign.protocol or not serves(campaign.protocol, settings):
+        # It was moved to another protocol: should it come back, its session has its turn.
         push.set_due(tx, upgrade.id, None)
         return None
     window_ends_at = now + timedelta(seconds=settings.omadm.window_s)
