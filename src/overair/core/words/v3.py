@@ -10,7 +10,7 @@ it is tried again. An operator is told more (``overair explain``).
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Final
+from typing import Final, assert_never
 
 from overair.core.campaign import CampaignStatus
 from overair.core.instants import minute_text
@@ -95,6 +95,8 @@ def device_v3(device: Standing) -> tuple[str, str]:
             return CANCELLED_V3, _stopped(device.reason, "Campaign canceled by user.")
         case _U.ABORTED:
             return ABORTED_V3, _stopped(device.reason, "Campaign aborted by user.")
+        case _:
+            assert_never(device.state)
 
 
 def _open(device: Standing) -> tuple[str, str]:
