@@ -179,7 +179,7 @@ def note_presence(tx: Tx, rows: Sequence[Presence], heard_at: datetime) -> None:
 
 
 class Wanted(NamedTuple):
-    """A device that is in a campaign, or has an attempt that is not at its end."""
+    """A device that is in a campaign, has an attempt, or holds the image of one that was called off."""
 
     device_id: DeviceId
     upgrade_id: UpgradeId | None
@@ -193,7 +193,9 @@ def wanted(tx: Tx, device_ids: Sequence[DeviceId]) -> list[Wanted]:
     rows = tx.all(
         "select id, open_upgrade_id, open_attempt_id from device"
         f" where id in ({marks(len(device_ids))})"
-        " and (open_upgrade_id is not null or open_attempt_id is not null)",
+        " and (open_upgrade_id is not null or open_attempt_id is not null or exists"
+        " (select 1 from attempt t join lwm2m_attempt l on l.attempt_id = t.id"
+        " where t.device_id = device.id and not l.settled and l.method <> ''))",
         device_ids,
     )
     return [Wanted(*row) for row in rows]

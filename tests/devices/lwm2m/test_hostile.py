@@ -31,9 +31,13 @@ class Stranger:
         self._socket.send(datagram)
 
     async def ask(self, datagram: bytes) -> bytes:
+        """The answer or the reset; what the server asks by itself is passed over."""
         self.send(datagram)
         loop = asyncio.get_running_loop()
-        return await asyncio.wait_for(loop.sock_recv(self._socket, 4096), 5)
+        while True:
+            answer = await asyncio.wait_for(loop.sock_recv(self._socket, 4096), 5)
+            if answer[0] >> 4 & 3 >= 2:
+                return answer
 
     def hear(self) -> None:
         """Take what came."""

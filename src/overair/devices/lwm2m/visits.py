@@ -118,7 +118,7 @@ class Visits:
         if wanted is None and not fresh and not radio:
             client.tell()
             return
-        self._begin(client, _Asked(turn=wanted is not None or fresh, fresh=fresh, radio=radio))
+        self._begin(client, _Asked(turn=wanted is not None, fresh=fresh, radio=radio))
 
     def notified(self, client: Client, event: Notified) -> None:
         """A resource that we observe has changed: which, and to what, is read again."""
