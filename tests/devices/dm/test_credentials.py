@@ -338,6 +338,7 @@ async def test_thirty_wrong_tries_a_minute(each_yard: Yard) -> None:
 def test_long_names_are_not_kept() -> None:
     """What is remembered of those who try does not grow with what they call themselves."""
     guesses = Guesses()
+    key = ("", "")
     tracemalloc.start()
     try:
         for number in range(200):
