@@ -5,8 +5,9 @@ from datetime import timedelta
 from overair.core.attempt import AttemptState
 from overair.core.campaign import CampaignStatus
 from overair.core.errors import Refusal
+from overair.core.licenses import MONTHLY
 from overair.core.upgrade import Reason, UpgradeState
-from overair.engine import assign, push, schedule
+from overair.engine import assign, licenses, push, schedule
 from tests.engine.pushed import (
     attach,
     campaign,
@@ -271,6 +272,27 @@ def test_a_device_is_tried_on_after_its_campaign(w: World) -> None:
     assert w.outcome(ONE, made) == (U.SUCCEEDED, R.SUCCESS)
     assert w.counts(made) == {U.SUCCEEDED: 2}
     assert runs(w, ONE) == "02"
+
+
+@story
+def test_a_licence_taken_during_an_attempt_ends_what_follows(w: World) -> None:
+    """A queued device that loses its licence at work ends its attempt, and has no other."""
+    w.settings = rules(requeue_push_s=0)
+    w.account = w.add_account("0000123456-00007", kind=MONTHLY, count=2)
+    fleet(w, ONE, TWO)
+    licenses.assign_licenses(w.tx, w.account, [imei(ONE), imei(TWO)], w.settings.limits, w.now)
+    made = campaign(w, [ONE, TWO], end=0)
+    pass_time(w, hours=17)
+    assert w.outcome(ONE, made)[0] is U.QUEUED
+    attach(w, ONE)
+    assert woken(w) == [imei(ONE)]
+    taken = execute(w, ONE)
+    w.tx.execute("delete from license")
+    w.tx.execute("update subscription set license_used_count = 0")
+    push.failed(w.tx, taken, R.INSTALL_FAILED, w.settings, w.now)
+    assert w.outcome(ONE, made) == (U.FAILED, R.LICENSE_REMOVED)
+    w.wait(hours=1)
+    assert attach(w, ONE) == 0
 
 
 @story

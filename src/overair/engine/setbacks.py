@@ -9,15 +9,16 @@ from datetime import datetime, timedelta
 
 from overair.config import Settings
 from overair.core.campaign import CampaignStatus
+from overair.core.licenses import license_needed
 from overair.core.protocols import LWM2M, OMADM, PUSHED
 from overair.core.push import next_lwm2m_try
 from overair.core.retry import RetryPolicy, next_try
 from overair.core.terms import TERMS
-from overair.core.upgrade import Reason, UpgradeEvent
+from overair.core.upgrade import Reason, UpgradeEvent, UpgradeState
 from overair.engine import slots
 from overair.engine.slots import Turn
 from overair.engine.upgrades import Happening, apply_events
-from overair.store import attempts, campaigns, push, tally, upgrades
+from overair.store import attempts, campaigns, licenses, push, subscriptions, tally, upgrades
 from overair.store.attempts import Attempt
 from overair.store.campaigns import Campaign
 from overair.store.database import Tx
@@ -61,6 +62,9 @@ def set_back(
     if not given_up:
         policy = policy_of(campaign, settings)
         again = next_try(policy, made=upgrade.attempts, now=now, paused=paused)
+    if upgrade.state is UpgradeState.QUEUED and not _licensed(tx, upgrade, campaign):
+        # Its licence went while it was at work, which was let end (lifecycle.md 6.4): this is the end.
+        again, reason = None, Reason.LICENSE_REMOVED
     pushed = campaign.protocol in PUSHED
     shown = reason
     due_at = None
@@ -80,6 +84,14 @@ def set_back(
     apply_events(tx, campaign, [happening], settings.limits, now)
     if again is None:
         hasten_end(tx, campaign, now)
+
+
+def _licensed(tx: Tx, upgrade: Upgrade, campaign: Campaign) -> bool:
+    """Whether a device that is tried on after its campaign may still be."""
+    subscription = subscriptions.get(tx, campaign.account_id)
+    if subscription is None or not license_needed(subscription.purchase_type):
+        return True
+    return upgrade.device_id is not None and licenses.has_license(tx, upgrade.device_id)
 
 
 def _next_turn(

@@ -201,6 +201,11 @@ def is_monitored(tx: Tx, device_id: DeviceId) -> bool:
     return row is not None
 
 
+def has_license(tx: Tx, device_id: DeviceId) -> bool:
+    """Whether the device has a licence."""
+    return tx.one("select 1 from license where device_id = ?", (device_id,)) is not None
+
+
 def ending_account(tx: Tx, device_id: DeviceId) -> AccountId | None:
     """The account whose licence on this device ends with its upgrade; None: none does."""
     row = tx.one(
