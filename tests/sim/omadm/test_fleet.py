@@ -254,7 +254,7 @@ async def test_what_cannot_be_carried_has_no_status() -> None:
 
 def test_an_agenda_forgets_timers_that_were_moved() -> None:
     """A name has one time: the last one that it was given."""
-    agenda = Agenda()
+    agenda: Agenda[datetime] = Agenda()
     second = timedelta(seconds=1)
     assert agenda.put("a", NOON + second)
     assert not agenda.put("b", NOON + 3 * second)

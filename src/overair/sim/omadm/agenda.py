@@ -7,17 +7,20 @@ moved is only passed over when its time comes.
 import heapq
 from datetime import datetime
 from itertools import count
+from typing import Generic, TypeVar
+
+Instant = TypeVar("Instant", datetime, float)
 
 
-class Agenda:
+class Agenda(Generic[Instant]):
     """When each device wants to be woken: a name has one time, or none."""
 
     def __init__(self) -> None:
-        self._at: dict[str, datetime] = {}
-        self._heap: list[tuple[datetime, int, str]] = []
+        self._at: dict[str, Instant] = {}
+        self._heap: list[tuple[Instant, int, str]] = []
         self._order = count()
 
-    def put(self, name: str, at: datetime | None) -> bool:
+    def put(self, name: str, at: Instant | None) -> bool:
         """Move a timer, or drop it; tell whether it is the earliest now."""
         if at is None:
             self._at.pop(name, None)
@@ -27,7 +30,7 @@ class Agenda:
             heapq.heappush(self._heap, (at, next(self._order), name))
         return self._heap[0][2] == name and self._heap[0][0] == at
 
-    def next_at(self) -> datetime | None:
+    def next_at(self) -> Instant | None:
         """Return when the next timer runs out."""
         while self._heap:
             at, _, name = self._heap[0]
@@ -36,7 +39,7 @@ class Agenda:
             heapq.heappop(self._heap)
         return None
 
-    def take(self, now: datetime) -> str | None:
+    def take(self, now: Instant) -> str | None:
         """Return a name whose time has come, and drop its timer; None: there is none."""
         at = self.next_at()
         if at is None or at > now:

@@ -11,7 +11,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random
 from types import TracebackType
 from typing import Self
@@ -97,7 +97,7 @@ class Fleet:
             )
             for sim in options.devices
         }
-        self._agenda = Agenda()
+        self._agenda: Agenda[datetime] = Agenda()
         self._started: set[str] = set()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._earlier = asyncio.Event()
