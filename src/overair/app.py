@@ -45,6 +45,7 @@ from overair.devices.lwm2m.edge import Lwm2m, Lwm2mRooms
 from overair.devices.lwm2m.files import PATH as FILES_PATH
 from overair.devices.lwm2m.files import Files
 from overair.devices.lwm2m.images import Images
+from overair.devices.lwm2m.udp import OpenSocket, UdpSocket
 from overair.devices.seen import SeenBuffer
 from overair.devices.sending import Sending
 from overair.engine.advance import Advance
@@ -79,17 +80,28 @@ JSON = b"application/json"
 
 
 class Server:
-    """Everything that one process runs."""
+    """Everything that one process runs.
 
-    def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
+    Whoever simulates all of it brings clocks, a database and sockets of his own.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Clock | None = None,
+        wall: Clock | None = None,
+        database: Database | None = None,
+        open_socket: OpenSocket = UdpSocket,
+    ) -> None:
         self.settings = settings
-        self.wall = SystemClock()
+        self.wall = wall or SystemClock()
         self.clock = clock or (
             FastClock(settings.time_rate) if settings.time_rate != 1.0 else self.wall
         )
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self.key = installation_key(settings)
-        self.db: Database = open_database(settings.database_url, self.clock)
+        self.db = database or open_database(settings.database_url, self.clock)
         self.storage: ArtifactStorage = _storage(settings)
         self.metrics = Metrics()
         self._proxies = networks(settings.trusted_proxies)
@@ -151,6 +163,7 @@ class Server:
                 seen=self.seen,
                 files=self.files,
                 on_contact=self.metrics.count_check_in,
+                open_socket=open_socket,
             )
         )
         self.push = PushDelivery(

@@ -23,7 +23,7 @@ from overair.devices.lwm2m.files import Files
 from overair.devices.lwm2m.quiet import Quiet
 from overair.devices.lwm2m.registrar import Registrar, RegistrarRooms, peer_of
 from overair.devices.lwm2m.sockets import Sockets
-from overair.devices.lwm2m.udp import UdpSocket
+from overair.devices.lwm2m.udp import DatagramSocket, OpenSocket, UdpSocket
 from overair.devices.lwm2m.visits import Visits
 from overair.devices.seen import SeenBuffer
 from overair.protocols.coap.events import Exchange, Incoming, Notified
@@ -50,6 +50,7 @@ class Lwm2mRooms:
     seen: SeenBuffer
     files: Files
     on_contact: Callable[[], None]
+    open_socket: OpenSocket = UdpSocket
 
 
 class Lwm2m:
@@ -66,6 +67,7 @@ class Lwm2m:
             rules=self._rules,
             seal=rooms.seal,
             quiet=quiet,
+            open_socket=rooms.open_socket,
             on_message=self._message,
             on_turn=self._turned,
             on_end=self._session_ended,
@@ -104,12 +106,12 @@ class Lwm2m:
         self._sweeping: asyncio.Task[None] | None = None
 
     @property
-    def plain(self) -> UdpSocket | None:
+    def plain(self) -> DatagramSocket | None:
         """The socket for CoAP in the clear."""
         return self.sockets.plain
 
     @property
-    def secure(self) -> UdpSocket | None:
+    def secure(self) -> DatagramSocket | None:
         """The socket for CoAP over DTLS."""
         return self.sockets.secure
 

@@ -18,7 +18,7 @@ from overair.devices.lwm2m.clients import Peer
 from overair.devices.lwm2m.dtls import Credential, DtlsLimits, DtlsServer, Session
 from overair.devices.lwm2m.psk import MOST_IDENTITY_BYTES, PskUnavailableError, check
 from overair.devices.lwm2m.quiet import Quiet
-from overair.devices.lwm2m.udp import Address, UdpSocket, parse_address
+from overair.devices.lwm2m.udp import Address, DatagramSocket, OpenSocket, parse_address
 from overair.engine.lwm2m_accounts import find_key, keys_by_device
 from overair.sealing import Seal, SealError
 from overair.store.database import Database, StoreError
@@ -39,6 +39,7 @@ class Sockets:
         rules: Lwm2m,
         seal: Seal,
         quiet: Quiet,
+        open_socket: OpenSocket,
         on_message: Callable[[Peer, bytes, float], None],
         on_turn: Callable[[], None],
         on_end: Callable[[Session], None],
@@ -49,11 +50,12 @@ class Sockets:
         self._rules = rules
         self._seal = seal
         self._quiet = quiet
+        self._open_socket = open_socket
         self._on_message = on_message
         self._on_turn = on_turn
         self._on_end = on_end
-        self.plain: UdpSocket | None = None
-        self.secure: UdpSocket | None = None
+        self.plain: DatagramSocket | None = None
+        self.secure: DatagramSocket | None = None
         self.dtls: DtlsServer | None = None
         self._lookups: set[asyncio.Task[None]] = set()
         self._checked = 0
@@ -66,11 +68,11 @@ class Sockets:
                 check()
             except PskUnavailableError as error:
                 raise ConfigError(f"settings: lwm2m.coaps: {error}") from error
-            self.secure = UdpSocket(*parse_address(rules.coaps), self._on_secure)
+            self.secure = self._open_socket(*parse_address(rules.coaps), self._on_secure)
             limits = DtlsLimits(sessions=rules.max_sessions, handshakes=rules.max_handshakes)
             self.dtls = DtlsServer(self.secure.send, self._on_end, limits)
         if rules.coap:
-            self.plain = UdpSocket(*parse_address(rules.coap), self._on_plain)
+            self.plain = self._open_socket(*parse_address(rules.coap), self._on_plain)
 
     def start(self) -> None:
         """Hear from now on."""

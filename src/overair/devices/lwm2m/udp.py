@@ -13,7 +13,7 @@ import contextlib
 import socket
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from overair.config import ConfigError
 
@@ -27,6 +27,25 @@ BUFFER_BYTES: Final = 4 * 1024 * 1024
 # As the socket gives it: host and port, and two more numbers in IPv6.
 Address = tuple[str, int] | tuple[str, int, int, int]
 OnDatagrams = Callable[[list[tuple[bytes, Address]]], None]
+
+
+class DatagramSocket(Protocol):
+    """A bound socket, or what stands for one where a whole network is simulated in one process."""
+
+    address: Address
+
+    def start(self) -> None:
+        """Read from now on."""
+
+    def close(self) -> None:
+        """Read and send no more."""
+
+    def send(self, datagram: bytes, address: Address) -> None:
+        """Send, now or as soon as there is room."""
+
+
+# Host, port and who is told of datagrams. Raises ConfigError.
+OpenSocket = Callable[[str, int, OnDatagrams], DatagramSocket]
 
 
 def parse_address(text: str) -> tuple[str, int]:
