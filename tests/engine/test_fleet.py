@@ -301,6 +301,10 @@ WRONG = {
         fleet(device(lwm2m="{pskIdentity: me}")),
         "$.devices[0].lwm2m: pskIdentity and pskKeyHex go together",
     ),
+    "a bootstrap identity without a key": (
+        fleet(device(lwm2m="{bootstrapIdentity: me}")),
+        "$.devices[0].lwm2m: bootstrapIdentity and bootstrapKeyHex go together",
+    ),
     "an account name": (
         read("accounts: [{name: acme}]"),
         (
@@ -484,6 +488,8 @@ LWM2M = st.builds(shapes.Lwm2m, endpoint=maybe(NAMES)) | st.builds(
     endpoint=maybe(NAMES),
     psk_identity=NAMES,
     psk_key_hex=st.sampled_from(["00" * 16, "af" * 32]),
+    bootstrap_identity=NAMES,
+    bootstrap_key_hex=st.sampled_from(["01" * 16, "ae" * 64]),
 )
 OMADM = st.builds(
     shapes.Omadm,

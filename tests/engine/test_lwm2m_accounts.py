@@ -62,10 +62,10 @@ def test_an_identity_is_one_devices(w: World) -> None:
     """Its key is found by the identity; one that two devices have is nobody's."""
     w.add_devices(1, 2)
     put(w, WHOLE)
-    assert engine.find_key(w.tx, "me", SEAL) == (w.device(1).id, bytes.fromhex(KEY))
+    assert engine.find_key(w.tx, "me", SEAL) == (w.device(1).id, bytes.fromhex(KEY), False)
     assert engine.find_key(w.tx, "you", SEAL) is None
     assert engine.keys_by_device(w.tx, [w.device(1).id, w.device(2).id], SEAL) == {
-        w.device(1).id: ("me", bytes.fromhex(KEY))
+        w.device(1).id: {("me", bytes.fromhex(KEY))}
     }
     put(w, shapes.Lwm2m(psk_identity="me", psk_key_hex="22" * 16), number=2)
     assert engine.find_key(w.tx, "me", SEAL) is None

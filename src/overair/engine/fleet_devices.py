@@ -147,13 +147,16 @@ def check_device(placed: Placed, settings: Settings) -> Iterator[Problem]:
         if device.ddi.token_salt and not device.ddi.token_hash:
             yield Problem(path=f"{path}.ddi.tokenSalt", rule="goes with tokenHash")
     if isinstance(device.lwm2m, shapes.Lwm2m):
-        identity, key = device.lwm2m.psk_identity, device.lwm2m.psk_key_hex
-        if type(identity) is not type(key):
-            rule = "pskIdentity and pskKeyHex go together"
-            yield Problem(path=f"{path}.lwm2m", rule=rule)
-        if isinstance(identity, str) and len(identity.encode()) > MAX_IDENTITY_BYTES:
-            rule = f"has at most {MAX_IDENTITY_BYTES} bytes in UTF-8"
-            yield Problem(path=f"{path}.lwm2m.pskIdentity", rule=rule)
+        for name, identity, key in (
+            ("psk", device.lwm2m.psk_identity, device.lwm2m.psk_key_hex),
+            ("bootstrap", device.lwm2m.bootstrap_identity, device.lwm2m.bootstrap_key_hex),
+        ):
+            if type(identity) is not type(key):
+                rule = f"{name}Identity and {name}KeyHex go together"
+                yield Problem(path=f"{path}.lwm2m", rule=rule)
+            if isinstance(identity, str) and len(identity.encode()) > MAX_IDENTITY_BYTES:
+                rule = f"has at most {MAX_IDENTITY_BYTES} bytes in UTF-8"
+                yield Problem(path=f"{path}.lwm2m.{name}Identity", rule=rule)
 
 
 def conflicts(

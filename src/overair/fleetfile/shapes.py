@@ -138,6 +138,10 @@ class Lwm2m(_Shape):
         Annotated[str, Meta(pattern=_TEXT, min_length=1, max_length=128)] | UnsetType | None
     ) = UNSET
     psk_key_hex: Annotated[str, Meta(pattern=_KEY)] | UnsetType | None = UNSET
+    bootstrap_identity: (
+        Annotated[str, Meta(pattern=_TEXT, min_length=1, max_length=128)] | UnsetType | None
+    ) = UNSET
+    bootstrap_key_hex: Annotated[str, Meta(pattern=_KEY)] | UnsetType | None = UNSET
 
 
 class Notify(_Shape):

@@ -42,7 +42,7 @@ class Wire:
 
     def deliver(self, datagram: bytes, address: Address = HERE) -> list[tuple[Session, bytes]]:
         """Give the server a datagram, with the keys that it wants."""
-        identity = self.server.wanted_identity(datagram)
+        identity = self.server.wanted_identity(datagram, address, self.now)
         if identity is not None:
             self.asked.append(identity)
             if identity in self.keys:

@@ -22,10 +22,12 @@ from overair.devices.lwm2m.exchanges import Exchanges
 from overair.devices.lwm2m.files import Files
 from overair.devices.lwm2m.quiet import Quiet
 from overair.devices.lwm2m.registrar import Registrar, RegistrarRooms, peer_of
-from overair.devices.lwm2m.sockets import Sockets
+from overair.devices.lwm2m.sockets import Keys, Ports, Sockets
 from overair.devices.lwm2m.udp import DatagramSocket, OpenSocket, UdpSocket
 from overair.devices.lwm2m.visits import Visits
 from overair.devices.seen import SeenBuffer
+from overair.engine.lwm2m_accounts import find_key, keys_by_device
+from overair.engine.lwm2m_bootstrap import take_over
 from overair.protocols.coap.events import Exchange, Incoming, Notified
 from overair.protocols.coap.numbers import Code
 from overair.protocols.coap.values import Request, Response
@@ -65,6 +67,8 @@ class Lwm2m:
             db=rooms.db,
             wall=rooms.wall,
             rules=self._rules,
+            ports=Ports(coap=self._rules.coap, coaps=self._rules.coaps, setting="lwm2m."),
+            keys=Keys(find=find_key, by_device=keys_by_device, take_over=take_over),
             seal=rooms.seal,
             quiet=quiet,
             open_socket=rooms.open_socket,

@@ -8,8 +8,8 @@ Why these options:
 
 - CCM_8 has a tag of 64 bits, which OpenSSL's security levels above 0 refuse; devices have nothing else
   (RFC 7925 4.2). The other suites are what a device may offer instead.
-- No tickets and no session cache: a resumed session would not ask for the key, and nobody would know
-  whose it is.
+- No tickets: they would be good for whoever has them, whatever became of the key. Sessions are resumed
+  out of a cache only where the caller says whose each is, for nobody is asked for a key then.
 - ``OP_NO_QUERY_MTU``: memory has no MTU that could be asked for.
 
 Not in here: sessions, datagrams, and whose keys they are (``dtls.py``).
@@ -45,10 +45,20 @@ class PskContext:
     """What all connections of a server have in common."""
 
     def __init__(
-        self, find_key: FindKey, cookie: Cookie, is_cookie: Callable[[bytes], bool]
+        self,
+        find_key: FindKey,
+        cookie: Cookie,
+        is_cookie: Callable[[bytes], bool],
+        *,
+        resumed_s: int = 0,
     ) -> None:
+        """``resumed_s``: for how long its sessions may be resumed; 0: they are not."""
         try:
             self._context = _new_context(SSL.DTLS_SERVER_METHOD)
+            if resumed_s:
+                self._context.set_session_cache_mode(SSL.SESS_CACHE_SERVER)
+                self._context.set_timeout(resumed_s)
+                self._context.set_session_id(b"overair")
             assert SSL.OP_COOKIE_EXCHANGE is not None
             self._context.set_options(SSL.OP_COOKIE_EXCHANGE)
             self._context.set_cookie_generate_callback(lambda connection: cookie())
@@ -96,7 +106,7 @@ def _new_context(method: int) -> SSL.Context:
 class PskClient:
     """The other side, for the check at the start and for tests of this side."""
 
-    def __init__(self, identity: bytes, key: bytes) -> None:
+    def __init__(self, identity: bytes, key: bytes, mtu: int = MTU) -> None:
         self._identity = identity
         self._key = key
         context = _new_context(SSL.DTLS_CLIENT_METHOD)
@@ -104,7 +114,7 @@ class PskClient:
         _lib.SSL_CTX_set_psk_client_callback(context._context, self._callback)
         self.connection = SSL.Connection(context, None)
         self.connection.set_connect_state()
-        self.connection.set_ciphertext_mtu(MTU)
+        self.connection.set_ciphertext_mtu(mtu)
 
     def _asked(
         self, ssl: Any, hint: Any, identity: Any, identity_room: int, out: Any, room: int
@@ -120,6 +130,20 @@ def pending(connection: SSL.Connection) -> bytes:
         return connection.bio_read(65536)
     except SSL.WantReadError:
         return b""
+
+
+def is_resumed(connection: SSL.Connection) -> bool:
+    """Whether a handshake that is done resumed a former session, without asking for a key."""
+    return bool(_lib.SSL_session_reused(connection._ssl))
+
+
+def let_go(connection: SSL.Connection) -> None:
+    """Free a connection that is over for us alone, and leave its session good to be resumed.
+
+    OpenSSL forgets a session whose connection was freed without a good-bye (RFC 5246 7.2.1 has that of an
+    unexpected end); a device that has moved is not one.
+    """
+    connection.set_shutdown(SSL.SENT_SHUTDOWN | SSL.RECEIVED_SHUTDOWN)
 
 
 def check() -> None:

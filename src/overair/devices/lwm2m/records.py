@@ -1,7 +1,11 @@
 """What can be seen of DTLS records from outside: just enough to tell whose a datagram is (RFC 6347 4).
 
-    record     type (1) version (2) epoch (2) sequence (6) length (2) fragment
-    handshake  type (1) length (3) sequence (2) offset (3) fragment length (3) fragment
+    record       type (1) version (2) epoch (2) sequence (6) length (2) fragment
+    handshake    type (1) length (3) sequence (2) offset (3) fragment length (3) fragment
+    ClientHello  version (2) random (32) session id (1+) cookie (1+) …
+    ServerHello  version (2) random (32) session id (1+) …
+
+A message of a handshake may come in pieces, in any order (4.2.3); ``Assembly`` puts one together.
 
 Not in here: anything that a key is needed for; OpenSSL does that, and reads these too.
 """
@@ -14,11 +18,16 @@ ALERT: Final = 21
 HANDSHAKE: Final = 22
 APPLICATION_DATA: Final = 23
 CLIENT_HELLO: Final = 1
+SERVER_HELLO: Final = 2
+HELLO_VERIFY_REQUEST: Final = 3
 CLIENT_KEY_EXCHANGE: Final = 16
 _HEADER: Final = 13
 _HANDSHAKE_HEADER: Final = 12
 _RANDOM: Final = 32
 _MAJOR: Final = 254  # of any version of DTLS, the ones complement of 1
+_DTLS_1_0: Final = b"\xfe\xff"  # what a HelloVerifyRequest says, whatever is spoken later (4.2.1)
+MOST_HELLO_BYTES: Final = 2048
+MOST_KEY_EXCHANGE_BYTES: Final = 1024
 
 
 class Record(NamedTuple):
@@ -54,24 +63,81 @@ def datagrams(flight: bytes, most: int) -> Iterator[bytes]:
         yield flight[start:]
 
 
-def _whole(record: Record, kind: int) -> bytes | None:
-    """The message in a record of a handshake, if it is of that kind and in one piece."""
-    fragment = record.fragment
-    if record.kind != HANDSHAKE or record.epoch or len(fragment) < _HANDSHAKE_HEADER:
-        return None
-    if fragment[0] != kind or fragment[6:9] != b"\0\0\0" or fragment[1:4] != fragment[9:12]:
-        return None
-    length = int.from_bytes(fragment[1:4], "big")
-    body = fragment[_HANDSHAKE_HEADER : _HANDSHAKE_HEADER + length]
-    return body if len(body) == length else None
+class Piece(NamedTuple):
+    """A message of a handshake in the clear, or a part of one."""
+
+    kind: int
+    length: int
+    sequence: int
+    offset: int
+    body: bytes
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is all of it."""
+        return self.offset == 0 and len(self.body) == self.length
 
 
-def client_random(datagram: bytes) -> bytes | None:
-    """The random of the ClientHello that a datagram is; None: it is none."""
+def pieces(datagram: bytes) -> Iterator[Piece]:
+    """The messages of a handshake in a datagram, as far as they are in the clear, and well formed."""
     for record in records(datagram):
-        body = _whole(record, CLIENT_HELLO)
-        return body[2 : 2 + _RANDOM] if body is not None and len(body) >= 2 + _RANDOM else None
-    return None
+        if record.kind != HANDSHAKE or record.epoch:
+            continue
+        at, fragment = 0, record.fragment
+        while at + _HANDSHAKE_HEADER <= len(fragment):
+            head = fragment[at : at + _HANDSHAKE_HEADER]
+            length, offset, here = (int.from_bytes(head[i : i + 3], "big") for i in (1, 6, 9))
+            at += _HANDSHAKE_HEADER
+            if at + here > len(fragment) or offset + here > length:
+                return
+            sequence = int.from_bytes(head[4:6], "big")
+            yield Piece(head[0], length, sequence, offset, fragment[at : at + here])
+            at += here
+
+
+class Assembly:
+    """One message that comes in pieces."""
+
+    __slots__ = ("_body", "_seen", "begun_at", "kind", "sequence")
+
+    def __init__(self, first: Piece, now: float) -> None:
+        self.kind = first.kind
+        self.sequence = first.sequence
+        self.begun_at = now
+        self._body = bytearray(first.length)
+        self._seen = bytearray(first.length)
+
+    def is_of(self, piece: Piece) -> bool:
+        """Whether a piece is one of this message."""
+        mine = (self.kind, self.sequence, len(self._body))
+        return mine == (piece.kind, piece.sequence, piece.length)
+
+    def add(self, piece: Piece) -> bytes | None:
+        """Put a piece in its place; the whole message, once it is there."""
+        end = piece.offset + len(piece.body)
+        self._body[piece.offset : end] = piece.body
+        self._seen[piece.offset : end] = b"\1" * len(piece.body)
+        return bytes(self._body) if all(self._seen) else None
+
+
+class Opening(NamedTuple):
+    """How a ClientHello begins; its first piece is enough to see that."""
+
+    random: bytes
+    session_id: bytes
+    cookie: bytes
+
+
+def opening(body: bytes) -> Opening | None:
+    """Read the beginning of a ClientHello; None: it is too short, or none."""
+    at = 2 + _RANDOM
+    fields: list[bytes] = []
+    for most in (32, 255):
+        if at >= len(body) or body[at] > most or at + 1 + body[at] > len(body):
+            return None
+        fields.append(body[at + 1 : at + 1 + body[at]])
+        at += 1 + body[at]
+    return Opening(body[2 : 2 + _RANDOM], fields[0], fields[1])
 
 
 def is_client_hello(datagram: bytes) -> bool:
@@ -84,11 +150,36 @@ def is_client_hello(datagram: bytes) -> bool:
     )
 
 
-def psk_identity(datagram: bytes) -> bytes | None:
-    """The identity in the ClientKeyExchange of a datagram (RFC 4279 2); None: there is none."""
-    for record in records(datagram):
-        body = _whole(record, CLIENT_KEY_EXCHANGE)
-        if body is not None and len(body) >= 2:
-            length = int.from_bytes(body[:2], "big")
-            return body[2 : 2 + length] if len(body) == 2 + length else None
-    return None
+def client_hello(datagram: bytes, piece: Piece, body: bytes) -> bytes:
+    """A datagram with the whole message, from the datagram of its last piece."""
+    length = len(body).to_bytes(3, "big")
+    sequence = piece.sequence.to_bytes(2, "big")
+    head = bytes((CLIENT_HELLO,)) + length + sequence + b"\0\0\0" + length
+    return datagram[:11] + (len(head) + len(body)).to_bytes(2, "big") + head + body
+
+
+def hello_verify_request(datagram: bytes, cookie: bytes) -> bytes:
+    """What asks whoever sent a ClientHello to show that the address is its own (4.2.1)."""
+    body = _DTLS_1_0 + bytes((len(cookie),)) + cookie
+    length = len(body).to_bytes(3, "big")
+    message = bytes((HELLO_VERIFY_REQUEST,)) + length + b"\0\0" + b"\0\0\0" + length + body
+    # Under the sequence number of what it answers, for nothing is kept that could count.
+    head = bytes((HANDSHAKE,)) + _DTLS_1_0 + datagram[3:11]
+    return head + len(message).to_bytes(2, "big") + message
+
+
+def server_session_id(flight: bytes) -> bytes:
+    """The session id in the ServerHello of a flight of ours; b"": there is none."""
+    for piece in pieces(flight):
+        at = 2 + _RANDOM
+        if piece.kind == SERVER_HELLO and piece.offset == 0 and len(piece.body) > at:
+            return piece.body[at + 1 : at + 1 + piece.body[at]]
+    return b""
+
+
+def psk_identity(body: bytes) -> bytes | None:
+    """The identity in a ClientKeyExchange (RFC 4279 2); None: there is none."""
+    if len(body) < 2:
+        return None
+    length = int.from_bytes(body[:2], "big")
+    return body[2 : 2 + length] if len(body) == 2 + length else None

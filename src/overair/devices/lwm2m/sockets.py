@@ -1,35 +1,61 @@
-"""The two sockets, and DTLS behind one of them: whole CoAP messages come out, from peers.
+"""A pair of sockets, and DTLS behind one of them: whole CoAP messages come out, from peers.
 
 A peer is an address, or a session of DTLS. The key of a handshake is found before OpenSSL asks for it,
-because OpenSSL cannot wait, and the database may have to.
+because OpenSSL cannot wait, and the database may have to. What the same address sends meanwhile waits: a
+small device puts each record of a flight into a datagram of its own, and OpenSSL drops those that come
+too early.
 
 Not in here: what a message means.
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import Final
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
 import structlog
 
 from overair.clock import Clock
 from overair.config import ConfigError, Lwm2m
+from overair.core.ids import DeviceId
 from overair.devices.lwm2m.clients import Peer
 from overair.devices.lwm2m.dtls import Credential, DtlsLimits, DtlsServer, Session
 from overair.devices.lwm2m.psk import MOST_IDENTITY_BYTES, PskUnavailableError, check
 from overair.devices.lwm2m.quiet import Quiet
 from overair.devices.lwm2m.udp import Address, DatagramSocket, OpenSocket, parse_address
-from overair.engine.lwm2m_accounts import find_key, keys_by_device
+from overair.engine.lwm2m_accounts import FoundKey, Pair
 from overair.sealing import Seal, SealError
-from overair.store.database import Database, StoreError
+from overair.store.database import Database, StoreError, Tx
 
 log = structlog.get_logger()
 
 CHECKED: Final = 200  # sessions whose keys are looked up in one turn
+MOST_BEHIND: Final = 16  # datagrams of one address that wait for a look-up; a flight has four
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """Where the keys of a server are."""
+
+    find: Callable[[Tx, str, Seal], FoundKey | None]
+    by_device: Callable[[Tx, Sequence[DeviceId], Seal], Mapping[DeviceId, frozenset[Pair]]]
+    take_over: Callable[[Tx, DeviceId, str, Seal], bool] | None = None
+    """What the first handshake with a fresh one does; None: there are none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """Where a server listens; "": not at all."""
+
+    coap: str
+    coaps: str
+    setting: str
+    """What the names of the two settings begin with."""
 
 
 class Sockets:
-    """Where devices reach this process."""
+    """Where devices reach a server of this process."""
 
     def __init__(
         self,
@@ -37,6 +63,8 @@ class Sockets:
         db: Database,
         wall: Clock,
         rules: Lwm2m,
+        ports: Ports,
+        keys: Keys,
         seal: Seal,
         quiet: Quiet,
         open_socket: OpenSocket,
@@ -48,6 +76,8 @@ class Sockets:
         self._db = db
         self._wall = wall
         self._rules = rules
+        self._ports = ports
+        self._keys = keys
         self._seal = seal
         self._quiet = quiet
         self._open_socket = open_socket
@@ -58,21 +88,25 @@ class Sockets:
         self.secure: DatagramSocket | None = None
         self.dtls: DtlsServer | None = None
         self._lookups: set[asyncio.Task[None]] = set()
+        # What came from addresses for which something is being looked up.
+        self._behind: dict[Address, deque[bytes]] = {}
+        # Sessions that were begun with keys which were not used before.
+        self._fresh: list[Session] = []
         self._checked = 0
 
     def bind(self) -> None:
         """Bind them. Raises ConfigError."""
-        rules = self._rules
-        if rules.coaps:
+        rules, ports = self._rules, self._ports
+        if ports.coaps:
             try:
                 check()
             except PskUnavailableError as error:
-                raise ConfigError(f"settings: lwm2m.coaps: {error}") from error
-            self.secure = self._open_socket(*parse_address(rules.coaps), self._on_secure)
+                raise ConfigError(f"settings: {ports.setting}coaps: {error}") from error
+            self.secure = self._open_socket(*parse_address(ports.coaps), self._on_secure)
             limits = DtlsLimits(sessions=rules.max_sessions, handshakes=rules.max_handshakes)
-            self.dtls = DtlsServer(self.secure.send, self._on_end, limits)
-        if rules.coap:
-            self.plain = self._open_socket(*parse_address(rules.coap), self._on_plain)
+            self.dtls = DtlsServer(self.secure.send, self._on_end, limits, self._begun)
+        if ports.coap:
+            self.plain = self._open_socket(*parse_address(ports.coap), self._on_plain)
 
     def start(self) -> None:
         """Hear from now on."""
@@ -96,22 +130,57 @@ class Sockets:
         self._on_turn()
 
     def _on_secure(self, datagrams: list[tuple[bytes, Address]]) -> None:
-        assert self.dtls is not None
         now = self._wall.monotonic()
         for datagram, address in datagrams:
-            identity = self.dtls.wanted_identity(datagram)
-            if identity is None:
-                self._read_secure(datagram, address, now)
-            elif len(self._lookups) < self._rules.max_handshakes:
-                task = asyncio.create_task(self._look_up(identity, datagram, address))
-                self._lookups.add(task)
-                task.add_done_callback(self._lookups.discard)
+            behind = self._behind.get(address)
+            if behind is None:
+                self._take(datagram, address, now)
+            elif len(behind) < MOST_BEHIND:
+                behind.append(datagram)
         self._on_turn()
 
-    def _read_secure(self, datagram: bytes, address: Address, now: float) -> None:
+    def _take(self, datagram: bytes, address: Address, now: float) -> None:
         assert self.dtls is not None
-        for session, plaintext in self.dtls.receive(datagram, address, now):
+        identity = self.dtls.wanted_identity(datagram, address, now)
+        if identity is not None:
+            self._later(address, self._look_up(identity, datagram, address))
+            return
+        heard = self.dtls.receive(datagram, address, now)
+        if self._fresh:
+            self._later(address, self._take_over(heard))
+        else:
+            self._hear(heard)
+
+    def _hear(self, heard: list[tuple[Session, bytes]]) -> None:
+        now = self._wall.monotonic()
+        for session, plaintext in heard:
             self._on_message(session, plaintext, now)
+
+    def _begun(self, session: Session) -> None:
+        if session.credential is not None and session.credential.fresh:
+            self._fresh.append(session)
+
+    def _later(self, address: Address, work: Coroutine[Any, Any, None]) -> None:
+        """Do what has to wait for the database; what the address sends meanwhile waits, too."""
+        if len(self._lookups) >= self._rules.max_handshakes:
+            work.close()
+            self._fresh.clear()  # they are taken over when they begin again
+            return
+        self._behind[address] = deque()
+        task = asyncio.create_task(self._in_order(address, work))
+        self._lookups.add(task)
+        task.add_done_callback(self._lookups.discard)
+
+    async def _in_order(self, address: Address, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        finally:
+            behind = self._behind.pop(address)
+        while behind and address not in self._behind:
+            self._take(behind.popleft(), address, self._wall.monotonic())
+        if behind:
+            self._behind[address].extend(behind)
+        self._on_turn()
 
     async def _look_up(self, identity: bytes, datagram: bytes, address: Address) -> None:
         """Find the key before OpenSSL asks for it: it cannot wait, and the database may have to."""
@@ -121,7 +190,7 @@ class Sockets:
             # OpenSSL takes an identity as a C string: with a zero in it, it is nobody's.
             if len(identity) <= MOST_IDENTITY_BYTES and b"\0" not in identity:
                 found = await self._db.read(
-                    find_key, identity.decode("utf-8", "replace"), self._seal
+                    self._keys.find, identity.decode("utf-8", "replace"), self._seal
                 )
         except SealError as error:
             self._quiet.warn("a device's key does not open", str(address[0]), error=str(error))
@@ -129,9 +198,30 @@ class Sockets:
             self._quiet.warn("a device's key cannot be read", str(address[0]), error=str(error))
             return
         if found is not None:
-            self.dtls.offer(Credential(device_id=found[0], identity=identity, key=found[1]))
-        self._read_secure(datagram, address, self._wall.monotonic())
-        self._on_turn()
+            self.dtls.offer(
+                Credential(
+                    device_id=found.device_id, identity=identity, key=found.key, fresh=found.fresh
+                )
+            )
+        heard = self.dtls.receive(datagram, address, self._wall.monotonic())
+        await self._take_over(heard)
+
+    async def _take_over(self, heard: list[tuple[Session, bytes]]) -> None:
+        """Make what devices just proved to have their accounts, before anything else is heard of them."""
+        fresh, self._fresh = self._fresh, []
+        for session in fresh:
+            credential = session.credential
+            if credential is None or self._keys.take_over is None:
+                continue
+            identity = credential.identity.decode("utf-8", "replace")
+            try:
+                await self._db.transact(
+                    self._keys.take_over, credential.device_id, identity, self._seal
+                )
+            except (SealError, StoreError) as error:
+                # Its former key is good still; this one is tried again with its next session.
+                log.error("a device's new key could not be taken over", error=str(error))
+        self._hear(heard)
 
     def transmit(self, peer: Peer, datagram: bytes) -> None:
         if isinstance(peer, Session):
@@ -150,7 +240,7 @@ class Sockets:
         self._checked = self._checked + CHECKED if some else 0
         owners = {each.credential.device_id for each in some if each.credential is not None}
         try:
-            keys = await self._db.read(keys_by_device, sorted(owners), self._seal)
+            keys = await self._db.read(self._keys.by_device, sorted(owners), self._seal)
         except StoreError as error:
             log.error("keys could not be looked up", error=str(error))
             return
@@ -158,7 +248,7 @@ class Sockets:
             credential = session.credential
             if credential is None:
                 continue
-            found = keys.get(credential.device_id)
+            good = keys.get(credential.device_id, frozenset())
             identity = credential.identity.decode("utf-8", "replace")
-            if found != (identity, credential.key):
+            if (identity, credential.key) not in good:
                 self.dtls.close(session)
