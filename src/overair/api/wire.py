@@ -34,6 +34,11 @@ Imei = Annotated[str, Meta(extra_json_schema={"pattern": "^[0-9]{15}$"})]
 Uuid = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
 DateTimeText = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 Url = Annotated[str, Meta(extra_json_schema={"format": "uri"})]
+TimeText = Annotated[str, Meta(examples=["2021-06-03 00:03:56.079 +0000 UTC"])]
+# What clients may call things. Generous: it bounds what a row holds, and judges nothing.
+Text = Annotated[str, Meta(max_length=256)]
+# IMEIs of a campaign's device list may be malformed: the device is rejected then, not the request.
+DeviceText = Annotated[str, Meta(extra_json_schema={"example": "990013907835573"})]
 
 _DAY = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})"

@@ -8,9 +8,10 @@ from msgspec import UNSET, UnsetType
 from overair.api import licensing
 from overair.api.gate import Account
 from overair.api.licensing import CandidateDevices, CandidateList, LicensedDevice, Subscription
+from overair.api.listed import DeviceReason
 from overair.api.lookup import START, device_cursor
 from overair.api.routing import Call, Routes
-from overair.api.v1.shapes import PREFIX, DeviceReason, Offset
+from overair.api.v1.shapes import PREFIX, Offset
 from overair.api.wire import Answer, Body, DateTimeText, Imei, Success, index
 from overair.core.errors import Refusal
 from overair.core.ids import AccountId

@@ -7,9 +7,9 @@ last record is page 0.
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Final
 
-from msgspec import UNSET, Meta, UnsetType, field
+from msgspec import UNSET, Meta, UnsetType
 
-from overair.api.wire import Answer, Uuid, protocol
+from overair.api.wire import Answer, DeviceText, Uuid, protocol
 from overair.core.campaign import CampaignStatus
 from overair.core.errors import Refusal, RequestError
 from overair.core.upgrade import UpgradeState
@@ -25,24 +25,12 @@ API_VERSION: Final = 1
 PROTOCOLS: Final = frozenset({"OMADM", "LWM2M"})
 """What v1 delivers by; software for devices that pull is not in its catalogue."""
 
-# What clients may call things. Generous: it bounds what a row holds, and judges nothing.
-Text = Annotated[str, Meta(max_length=256)]
-# IMEIs of an upgrade's device list may be malformed: the device is rejected then, not the request.
-DeviceText = Annotated[str, Meta(extra_json_schema={"example": "990013907835573"})]
 DayText = Annotated[str, Meta(extra_json_schema={"format": "date"})]
 ClientType = Annotated[str, Meta(examples=["OMADM", "LWM2M"])]
 UpgradeWord = Annotated[str, Meta(extra_json_schema={"enum": [*CAMPAIGN_V1.values()]})]
 DeviceWord = Annotated[str, Meta(extra_json_schema={"enum": [*dict.fromkeys(DEVICE_V1.values())]})]
 # Two of the published clients hold it in 32 bits.
 Offset = Annotated[int, Meta(ge=0, le=2**31 - 1)]
-
-
-class DeviceReason(Answer):
-    """What became of a device that a request names. Its ``Reason`` has a capital letter."""
-
-    device_id: DeviceText
-    status: str
-    reason: str = field(name="Reason")
 
 
 class UpgradeDevice(Answer):

@@ -1,43 +1,46 @@
 """Upgrades: schedule, show, change, cancel (API 4.7 to 4.10).
 
 Devices of a new upgrade are checked after the answer, and a wrong one is a status in it and never an
-error here; devices that are added later are checked at once, and each outcome is in the answer. A
-list is changed in pieces of one transaction each: what a piece has done stays done, and if the
-upgrade starts before the last one, its devices are told that.
+error here; devices that are added later are checked at once, and each outcome is in the answer.
 """
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Final
 
 from msgspec import UNSET, UnsetType
 
 from overair import ids
-from overair.api.gate import Account
+from overair.api.listed import ChangeWords, DeviceListChange, DeviceReason, change_devices
 from overair.api.lookup import campaign_named, on_campaign
 from overair.api.routing import Call, Routes
 from overair.api.v1.shapes import (
     API_VERSION,
     PREFIX,
     PROTOCOLS,
-    DeviceReason,
-    DeviceText,
     FirmwareUpgrade,
-    Text,
     firmware_upgrade,
     whole_upgrades,
 )
-from overair.api.wire import Answer, Body, Day, Success, Uuid, uuid_text
-from overair.core.errors import Refusal, RequestError
+from overair.api.wire import Answer, Body, Day, DeviceText, Success, Text, Uuid, uuid_text
+from overair.core.errors import Refusal
 from overair.core.ids import AccountId
 from overair.core.words.v1 import ADDED_V1, NOT_ADDED_V1, NOT_REMOVED_V1, REASON_V1, REMOVED_V1
 from overair.engine import schedule as engine
 from overair.engine.advance import release
-from overair.engine.schedule import CampaignRequest, ChangedDevice
+from overair.engine.schedule import CampaignRequest
 from overair.store.database import Tx
 
 routes = Routes(PREFIX, tag="v1 upgrades")
 
 ID_ERRORS = (Refusal.UUID, Refusal.UPGRADE_ID)
 LIST_ERRORS = (Refusal.DEVICE_LIST_EMPTY, Refusal.DEVICE_LIST_TOO_LONG)
+
+WORDS: Final = ChangeWords(
+    added=ADDED_V1,
+    not_added=NOT_ADDED_V1,
+    removed=REMOVED_V1,
+    not_removed=NOT_REMOVED_V1,
+    reasons=REASON_V1,
+)
 
 
 class ScheduleUpgrade(Body, kw_only=True):
@@ -50,16 +53,6 @@ class ScheduleUpgrade(Body, kw_only=True):
     firmware_to: Text
     start_date: Day
     end_date: Day | UnsetType = UNSET
-    device_list: list[DeviceText]
-
-
-class UpgradeListChange(Body):
-    """Devices to add to an upgrade, or to take out of it."""
-
-    aliases: ClassVar = {"Type": "type", "devicelist": "deviceList"}
-    wrapper = "addOrRemoveDevice"
-
-    type: Literal["append", "remove"]
     device_list: list[DeviceText]
 
 
@@ -130,59 +123,15 @@ def _upgrade(tx: Tx, account_id: AccountId, uuid: str) -> FirmwareUpgrade:
     "/upgrades/{acc}/upgrade/{upgradeId}",
     errors=(*ID_ERRORS, Refusal.CHANGE_TYPE, Refusal.UPGRADE_STARTED, *LIST_ERRORS),
 )
-async def change_upgrade_devices(call: Call[UpgradeListChange, None]) -> UpgradeListChanged:
+async def change_upgrade_devices(call: Call[DeviceListChange, None]) -> UpgradeListChanged:
     """Add devices to an upgrade that has not started, or take devices out of it.
 
     Taking the last one out cancels it.
     """
     account = await call.account()
     uuid = uuid_text(call.path["upgradeId"])
-    imeis = call.formats.campaign_devices(call.body.device_list)
-    size = call.settings.limits.sweep_devices
-    outcomes: list[DeviceReason] = []
-    for start in range(0, len(imeis), size):
-        piece = imeis[start : start + size]
-        try:
-            outcomes += await _change(call, account, uuid, piece)
-        except RequestError as error:
-            if not outcomes:
-                raise
-            outcomes += [_too_late(call.body.type, imei, error) for imei in imeis[start:]]
-            break
+    outcomes = await change_devices(call, account, uuid, API_VERSION, WORDS)
     return UpgradeListChanged(account_name=account.name, id=uuid, device_list=outcomes)
-
-
-async def _change(
-    call: Call[UpgradeListChange, None], account: Account, uuid: str, imeis: list[str]
-) -> list[DeviceReason]:
-    changed = await call.db.transact(
-        on_campaign,
-        account.id,
-        uuid,
-        API_VERSION,
-        engine.change_devices_now,
-        call.body.type,
-        imeis,
-        call.settings,
-        call.now,
-    )
-    word = _added if call.body.type == "append" else _removed
-    return [word(device) for device in changed]
-
-
-def _added(device: ChangedDevice) -> DeviceReason:
-    status, reason = ADDED_V1 if device.done else (NOT_ADDED_V1, REASON_V1[device.reason])
-    return DeviceReason(device_id=device.imei, status=status, reason=reason)
-
-
-def _removed(device: ChangedDevice) -> DeviceReason:
-    status, reason = REMOVED_V1 if device.done else NOT_REMOVED_V1
-    return DeviceReason(device_id=device.imei, status=status, reason=reason)
-
-
-def _too_late(type_: str, imei: str, error: RequestError) -> DeviceReason:
-    status = NOT_ADDED_V1 if type_ == "append" else NOT_REMOVED_V1[0]
-    return DeviceReason(device_id=imei, status=status, reason=error.message)
 
 
 @routes.add(

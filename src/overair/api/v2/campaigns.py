@@ -16,16 +16,14 @@ from overair.api.v2.shapes import (
     API_VERSION,
     PREFIX,
     CampaignSoftware,
-    DeviceText,
     Distribution,
     ScheduledCampaign,
-    Text,
     campaign_software,
     distribution_type,
     scheduled_campaign,
     scheduled_protocol,
 )
-from overair.api.wire import Answer, Body, Day, Success, Uuid, Window, uuid_text
+from overair.api.wire import Answer, Body, Day, DeviceText, Success, Text, Uuid, Window, uuid_text
 from overair.core import window as core
 from overair.core.errors import Refusal
 from overair.engine import schedule as engine

@@ -11,12 +11,11 @@ from overair.api.v2.shapes import (
     PLATFORM,
     PREFIX,
     Distribution,
-    TimeText,
     distribution_type,
     last_id,
     wanted_protocol,
 )
-from overair.api.wire import Answer, Imei, Query
+from overair.api.wire import Answer, Imei, Query, TimeText
 from overair.core.errors import Refusal
 from overair.core.instants import time_text
 from overair.store import packages

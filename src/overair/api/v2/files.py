@@ -14,13 +14,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from overair.api.routing import Call, Routes, Streamed
-from overair.api.v2.shapes import (
-    PLATFORM,
-    PREFIX,
-    Distribution,
-    distribution_type,
-    wanted_protocol,
-)
+from overair.api.v2.shapes import PLATFORM, PREFIX, Distribution, distribution_type, wanted_protocol
 from overair.api.wire import Answer, Body, DateTimeText, Query
 from overair.artifacts.errors import FieldsError, TooLargeError, UploadError
 from overair.artifacts.multipart import receive_form

@@ -9,8 +9,8 @@ from overair.api.gate import Account
 from overair.api.licensing import CandidateDevices, CandidateList, LicensedDevice, Subscription
 from overair.api.lookup import START, device_cursor
 from overair.api.routing import Call, Routes
-from overair.api.v2.shapes import PREFIX, DeviceStatus, TimeText, last_id
-from overair.api.wire import Answer, Body, Imei, Query, Success
+from overair.api.v2.shapes import PREFIX, DeviceStatus, last_id
+from overair.api.wire import Answer, Body, Imei, Query, Success, TimeText
 from overair.core.errors import Refusal, RequestError
 from overair.core.ids import AccountId
 from overair.core.instants import time_text

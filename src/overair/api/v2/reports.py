@@ -15,15 +15,8 @@ from overair.api.lookup import (
     device_named,
 )
 from overair.api.routing import Call, Routes
-from overair.api.v2.shapes import (
-    API_VERSION,
-    PREFIX,
-    CampaignSoftware,
-    DeviceText,
-    campaign_software,
-    last_id,
-)
-from overair.api.wire import Answer, DateTimeText, Imei, Query, Uuid, uuid_text
+from overair.api.v2.shapes import API_VERSION, PREFIX, CampaignSoftware, campaign_software, last_id
+from overair.api.wire import Answer, DateTimeText, DeviceText, Imei, Query, Uuid, uuid_text
 from overair.core.campaign import CampaignStatus
 from overair.core.errors import Refusal, RequestError
 from overair.core.history import history_start

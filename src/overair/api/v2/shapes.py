@@ -10,7 +10,7 @@ from typing import Annotated, Final
 
 from msgspec import UNSET, Meta, UnsetType
 
-from overair.api.wire import Answer, Imei, Uuid, protocol
+from overair.api.wire import Answer, DeviceText, Imei, Uuid, protocol
 from overair.core.errors import Refusal, RequestError
 from overair.core.window import Windows
 from overair.core.words.v2 import CAMPAIGN_V2
@@ -19,11 +19,6 @@ from overair.store.campaigns import Campaign
 PREFIX: Final = "/api/fota/v2"
 API_VERSION: Final = 2
 
-# What clients may call things. Generous: it bounds what a row holds, and judges nothing.
-Text = Annotated[str, Meta(max_length=256)]
-# IMEIs of a campaign's device list may be malformed: the device is rejected then, not the request.
-DeviceText = Annotated[str, Meta(extra_json_schema={"example": "990013907835573"})]
-TimeText = Annotated[str, Meta(examples=["2021-06-03 00:03:56.079 +0000 UTC"])]
 CampaignWord = Annotated[str, Meta(extra_json_schema={"enum": [*CAMPAIGN_V2.values()]})]
 Distribution = Annotated[str, Meta(examples=["HTTP"])]
 

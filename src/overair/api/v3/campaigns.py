@@ -2,18 +2,16 @@
 
 Devices of a new campaign are checked after the answer, and a wrong one is a status in its report and
 never an error here; devices that are added later are checked at once, and each outcome is in the answer.
-A list is changed in pieces of one transaction each: what a piece has done stays done, and if the campaign
-is scheduled before the last one, its devices are told that.
 
 How a campaign is spread over cells and slots shows in its device report only.
 """
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final
 
-from msgspec import UNSET, Meta, UnsetType, field
+from msgspec import UNSET, Meta, UnsetType
 
 from overair import ids
-from overair.api.gate import Account
+from overair.api.listed import ChangeWords, DeviceListChange, DeviceReason, change_devices
 from overair.api.lookup import campaign_named, on_campaign
 from overair.api.routing import Call, Routes
 from overair.api.v3.shapes import (
@@ -21,20 +19,18 @@ from overair.api.v3.shapes import (
     PREFIX,
     SERVED,
     CampaignInformation,
-    DeviceText,
     FirmwareCampaign,
-    Text,
     campaign_information,
     firmware_campaign,
     scheduled_protocol,
 )
-from overair.api.wire import Answer, Body, Day, Success, Uuid, Window, uuid_text
+from overair.api.wire import Answer, Body, Day, DeviceText, Success, Text, Uuid, Window, uuid_text
 from overair.core import window as core
-from overair.core.errors import Refusal, RequestError
+from overair.core.errors import Refusal
 from overair.core.words.v2 import REASON_V2
 from overair.core.words.v3 import ADDED_V3, NOT_ADDED_V3, NOT_REMOVED_V3, REMOVED_V3
 from overair.engine import schedule as engine
-from overair.engine.schedule import CampaignRequest, ChangedDevice
+from overair.engine.schedule import CampaignRequest
 from overair.store.campaigns import Dates
 
 routes = Routes(PREFIX, tag="v3 campaigns")
@@ -49,6 +45,14 @@ DATE_ERRORS = (
     Refusal.TIME_WINDOW,
 )
 LIST_ERRORS = (Refusal.DEVICE_LIST_EMPTY, Refusal.DEVICE_LIST_TOO_LONG, Refusal.PILOT_LIMIT)
+
+WORDS: Final = ChangeWords(
+    added=ADDED_V3,
+    not_added=NOT_ADDED_V3,
+    removed=REMOVED_V3,
+    not_removed=NOT_REMOVED_V3,
+    reasons=REASON_V2,
+)
 
 
 class ScheduleFirmware(Body, kw_only=True):
@@ -69,31 +73,13 @@ class ScheduleFirmware(Body, kw_only=True):
     auto_add_devices_flag: bool = False
 
 
-class CampaignListChange(Body):
-    """Devices to add to a campaign, or to take out of it."""
-
-    aliases: ClassVar = {"Type": "type", "devicelist": "deviceList"}
-    wrapper = "addOrRemoveDevice"
-
-    type: Literal["append", "remove"]
-    device_list: list[DeviceText]
-
-
-class CampaignDeviceReason(Answer):
-    """What became of a device that a request names. Its ``Reason`` has a capital letter."""
-
-    device_id: DeviceText
-    status: str
-    reason: str = field(name="Reason")
-
-
 class CampaignListChanged(Answer):
     """What became of each device; the campaign's id has two names."""
 
     account_name: str
     campaign_id: Uuid
     id: Uuid
-    device_list: list[CampaignDeviceReason]
+    device_list: list[DeviceReason]
 
 
 class CampaignDatesChange(Body, kw_only=True):
@@ -169,61 +155,17 @@ async def get_campaign(call: Call[None, None]) -> CampaignInformation:
     "/campaigns/firmware/{acc}/{campaignId}",
     errors=(*ID_ERRORS, Refusal.CHANGE_TYPE, Refusal.NOT_MODIFIABLE, *LIST_ERRORS),
 )
-async def change_campaign_devices(call: Call[CampaignListChange, None]) -> CampaignListChanged:
+async def change_campaign_devices(call: Call[DeviceListChange, None]) -> CampaignListChanged:
     """Add devices to a campaign that is not scheduled yet, or take devices out of it.
 
     Taking the last one out cancels it.
     """
     account = await call.account()
     uuid = uuid_text(call.path["campaignId"])
-    imeis = call.formats.campaign_devices(call.body.device_list)
-    size = call.settings.limits.sweep_devices
-    outcomes: list[CampaignDeviceReason] = []
-    for start in range(0, len(imeis), size):
-        piece = imeis[start : start + size]
-        try:
-            outcomes += await _change(call, account, uuid, piece)
-        except RequestError as error:
-            if not outcomes:
-                raise
-            outcomes += [_too_late(call.body.type, imei, error) for imei in imeis[start:]]
-            break
+    outcomes = await change_devices(call, account, uuid, API_VERSION, WORDS)
     return CampaignListChanged(
         account_name=account.name, campaign_id=uuid, id=uuid, device_list=outcomes
     )
-
-
-async def _change(
-    call: Call[CampaignListChange, None], account: Account, uuid: str, imeis: list[str]
-) -> list[CampaignDeviceReason]:
-    changed = await call.db.transact(
-        on_campaign,
-        account.id,
-        uuid,
-        API_VERSION,
-        engine.change_devices_now,
-        call.body.type,
-        imeis,
-        call.settings,
-        call.now,
-    )
-    word = _added if call.body.type == "append" else _removed
-    return [word(device) for device in changed]
-
-
-def _added(device: ChangedDevice) -> CampaignDeviceReason:
-    status, reason = ADDED_V3 if device.done else (NOT_ADDED_V3, REASON_V2[device.reason])
-    return CampaignDeviceReason(device_id=device.imei, status=status, reason=reason)
-
-
-def _removed(device: ChangedDevice) -> CampaignDeviceReason:
-    status, reason = REMOVED_V3 if device.done else NOT_REMOVED_V3
-    return CampaignDeviceReason(device_id=device.imei, status=status, reason=reason)
-
-
-def _too_late(type_: str, imei: str, error: RequestError) -> CampaignDeviceReason:
-    status = NOT_ADDED_V3 if type_ == "append" else NOT_REMOVED_V3[0]
-    return CampaignDeviceReason(device_id=imei, status=status, reason=error.message)
 
 
 @routes.add(

@@ -14,13 +14,12 @@ from overair.api.v3.shapes import (
     PREFIX,
     DeviceProtocol,
     PackageProtocol,
-    TimeText,
     WantedProtocol,
     device_protocol,
     last_id,
     wanted_protocol,
 )
-from overair.api.wire import Answer, Body, DateTimeText, Imei, Query
+from overair.api.wire import Answer, Body, DateTimeText, Imei, Query, TimeText
 from overair.core.errors import Refusal, RequestError
 from overair.core.ids import AccountId, DeviceId
 from overair.core.instants import datetime_text, time_text

@@ -9,8 +9,8 @@ from overair.api.gate import Account
 from overair.api.licensing import Subscription
 from overair.api.lookup import START, device_cursor
 from overair.api.routing import Call, Routes
-from overair.api.v3.shapes import PREFIX, TimeText, last_id
-from overair.api.wire import Answer, Body, Imei, Query
+from overair.api.v3.shapes import PREFIX, last_id
+from overair.api.wire import Answer, Body, Imei, Query, TimeText
 from overair.core.errors import Refusal
 from overair.core.ids import AccountId
 from overair.core.instants import time_text

@@ -18,14 +18,21 @@ from overair.api.routing import Call, Routes
 from overair.api.v3.shapes import (
     API_VERSION,
     PREFIX,
-    DeviceText,
     DeviceWord,
     FirmwareCampaign,
-    TimeText,
     firmware_campaign,
     last_id,
 )
-from overair.api.wire import Answer, DateTimeText, Imei, Query, Uuid, uuid_text
+from overair.api.wire import (
+    Answer,
+    DateTimeText,
+    DeviceText,
+    Imei,
+    Query,
+    TimeText,
+    Uuid,
+    uuid_text,
+)
 from overair.core.campaign import CampaignStatus
 from overair.core.errors import Refusal, RequestError
 from overair.core.history import history_start

@@ -22,11 +22,6 @@ API_VERSION: Final = 3
 SERVED: Final = "LWM2M"
 """What v3 delivers by, and what its lists show unless they are asked for something else."""
 
-# What clients may call things. Generous: it bounds what a row holds, and judges nothing.
-Text = Annotated[str, Meta(max_length=256)]
-# IMEIs of a campaign's device list may be malformed: the device is rejected then, not the request.
-DeviceText = Annotated[str, Meta(extra_json_schema={"example": "990013907835573"})]
-TimeText = Annotated[str, Meta(examples=["2021-06-03 00:03:56.079 +0000 UTC"])]
 CampaignWord = Annotated[str, Meta(extra_json_schema={"enum": [*CAMPAIGN_V3.values()]})]
 DeviceWord = Annotated[str, Meta(extra_json_schema={"enum": [*DEVICE_V3]})]
 PackageProtocol = Annotated[str, Meta(extra_json_schema={"enum": ["LWM2M", "OMD-DM"]})]
