@@ -9,6 +9,7 @@ from aiocoap import Code
 
 from overair.devices.lwm2m.edge import Lwm2m
 from overair.fleetfile import shapes
+from overair.store.lwm2m_registrations import Registration
 from tests.devices.field import imei
 from tests.devices.lwm2m.gadget import Gadget, free_port
 from tests.devices.lwm2m.tunnel import Tunnel
@@ -106,6 +107,34 @@ async def test_a_new_session_carries_on_an_old_registration(tmp_path: Path) -> N
             await yard.campaign(1)
             await yard.comes_to(1, "finished")
             assert gadget.image == IMAGE
+
+
+async def test_a_device_behind_another_address_is_back_at_once(yard: Yard) -> None:
+    """What it says there in its old session is nobody's; half a handshake and an Update, and it is served."""
+    gadget = await yard.gadget(1, block=BLOCK)
+    lwm2m = yard.field.server.lwm2m
+    async with tunnel_of(yard) as tunnel, gadget.on():
+        await through(tunnel, gadget)
+        await gadget.register()
+        before = lwm2m.clients.of_device((await _kept(yard)).device_id)
+        assert before is not None
+        peer = before.peer
+        tunnel.move()
+        lost = asyncio.create_task(gadget.renew())
+        assert await tunnel.resume()
+        # What was lost is repeated by CoAP, in the session that there is now.
+        assert (await lost).code is Code.CHANGED
+        assert before.peer != peer
+        assert lwm2m.clients.of_device(before.device_id) is before
+        await yard.campaign(1)
+        await yard.comes_to(1, "finished")
+        assert gadget.image == IMAGE
+
+
+async def _kept(yard: Yard) -> Registration:
+    kept = await yard.registration(1)
+    assert kept is not None
+    return kept
 
 
 async def test_a_key_that_is_taken_away_ends_its_session(yard: Yard) -> None:

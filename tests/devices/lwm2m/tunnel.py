@@ -71,16 +71,27 @@ class Tunnel:
 
         await until(done, "the handshake")
 
+    def move(self) -> None:
+        """Be behind another port, as after a NAT has forgotten us; the device does not know."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._secret)
+        self._secret.close()
+        self._secret = self._bound()
+        loop.add_reader(self._secret, self._from_server)
+
     async def reconnect(self, *, new_port: bool = True) -> None:
         """A new session, from another port or from the same."""
         if new_port:
-            loop = asyncio.get_running_loop()
-            loop.remove_reader(self._secret)
-            self._secret.close()
-            self._secret = self._bound()
-            loop.add_reader(self._secret, self._from_server)
+            self.move()
         self._begin()
         await self.connect()
+
+    async def resume(self) -> bool:
+        """Shake hands again for the session that is there; whether half of it was enough."""
+        self._connection = self._client.resuming(self._connection)
+        self.connected = False
+        await self.connect()
+        return psk.is_resumed(self._connection)
 
     def begin(self) -> None:
         """Begin a handshake, and see what comes of it."""

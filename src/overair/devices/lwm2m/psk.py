@@ -109,12 +109,25 @@ class PskClient:
     def __init__(self, identity: bytes, key: bytes, mtu: int = MTU) -> None:
         self._identity = identity
         self._key = key
-        context = _new_context(SSL.DTLS_CLIENT_METHOD)
+        self._mtu = mtu
+        self._context = _new_context(SSL.DTLS_CLIENT_METHOD)
         self._callback = _ffi.callback(_CLIENT_CALLBACK, self._asked, error=0)
-        _lib.SSL_CTX_set_psk_client_callback(context._context, self._callback)
-        self.connection = SSL.Connection(context, None)
-        self.connection.set_connect_state()
-        self.connection.set_ciphertext_mtu(mtu)
+        _lib.SSL_CTX_set_psk_client_callback(self._context._context, self._callback)
+        self.connection = self._new_connection()
+
+    def _new_connection(self) -> SSL.Connection:
+        made = SSL.Connection(self._context, None)
+        made.set_connect_state()
+        made.set_ciphertext_mtu(self._mtu)
+        return made
+
+    def resuming(self, former: SSL.Connection) -> SSL.Connection:
+        """Another connection, which asks to resume the session of a former one."""
+        made = self._new_connection()
+        session = former.get_session()
+        assert session is not None
+        made.set_session(session)
+        return made
 
     def _asked(
         self, ssl: Any, hint: Any, identity: Any, identity_room: int, out: Any, room: int
