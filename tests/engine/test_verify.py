@@ -38,6 +38,9 @@ FAULTS = {
     "campaigns go on": "update campaign set due_at = null",
     "queued devices are free": "update campaign set status = 'scheduled' where status = 'ended'",
     "pushed devices go on": "update device_upgrade set due_at = null where imei = '{8}'",
+    "waiting devices go on": (
+        "update device_upgrade set due_at = null, reason = 'notified' where imei = '{7}'"
+    ),
     "slots are taken": "update slot_taken set share = share - 1",
     "license pool": "update subscription set license_used_count = 7",
     "license account": (

@@ -3,7 +3,9 @@
 from datetime import timedelta
 from functools import partial
 
+from overair.config import Omadm
 from overair.core.credentials import dm_key
+from overair.core.ids import UpgradeId
 from overair.core.network import EventKind, NetworkEvent
 from overair.engine import carriage, dm_accounts, network
 from overair.engine import push as engine
@@ -18,8 +20,10 @@ from overair.sealing import Seal
 from overair.store import Tx, open_database
 from overair.store import dm_accounts as accounts
 from overair.store import network as line
+from overair.store import push as store
 from tests.engine import pushed
 from tests.engine.world import World, imei
+from tests.engine.world import settings as world_settings
 from tests.push.centre import Centre, running
 from tests.push.conftest import SEAL, SECRET, Region
 from tests.push.receiver import Receiver, receiving
@@ -87,6 +91,29 @@ async def test_repeats_are_the_same_bytes(region: Region) -> None:
         await attach(region, 1)
         await until(lambda: came(receiver, 4), "the next attempt")
     assert [n.trigger.session for n in receiver.notifications()] == [1, 1, 1, 2]
+
+
+async def test_who_waited_without_a_date_gets_one(region: Region) -> None:
+    """Devices that nobody was to call unasked are called in due time after a start with another setting."""
+    await region.devices(1, 2, 3)
+    await region.campaign(1, 2, 3)
+
+    def park(tx: Tx) -> None:
+        tx.execute(
+            "update device_upgrade set due_at = null, state = 'pending', reason = 'retry_queued'"
+        )
+
+    await region.db.transact(park)
+    region.settings = world_settings(sweep_devices=2, omadm=Omadm(requeue_push_s=3600))
+    region.deliver(LogTransport())
+
+    async def dated() -> bool:
+        return not await region.db.report(store.undated, UpgradeId(0), 10)
+
+    await until(dated, "dates")
+    assert region.carried == []
+    region.pass_time(3600)
+    await carried(region, 3)
 
 
 async def is_queued(region: Region) -> bool:

@@ -32,7 +32,9 @@ class Wait(StrEnum):
     OTHER_ATTEMPT = "other_attempt"  # an earlier action that it has not answered yet
     NEVER_BOTH = "never_both"  # its windows never overlap, and it cannot download ahead
     NO_TIME_LEFT = "no_time_left"  # no window is open again before the campaign's end
-    NO_TRANSPORT = "no_transport"  # its protocol does not pull
+    NO_TRANSPORT = "no_transport"  # there is no server for its protocol
+    OTHER_PROTOCOL = "other_protocol"  # it was moved from the protocol that the software is for
+    NO_IMAGE = "no_image"  # the package has no image any more
     OVER = "over"  # the campaign is over
     DONE = "done"  # its own part is over
     CHECK_IN = "check_in"  # nothing: it is offered at its next check-in

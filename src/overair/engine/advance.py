@@ -318,6 +318,8 @@ def expire(tx: Tx, settings: Settings, now: datetime) -> int:
             continue
         attempts.move(tx, attempt, AttemptState(state), now)
         attempts.release_device(tx, attempt)
+        if campaign.protocol in PUSHED and push.follow(tx, seen.device_id, seen.upgrade_id, now):
+            tx.hint("push")  # another campaign waited for its end
     return len(due)
 
 

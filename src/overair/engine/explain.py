@@ -42,6 +42,8 @@ SENTENCES = {
     " cannot download ahead (see the setting install_window_alone).",
     Wait.NO_TIME_LEFT: "No window opens again before the campaign ends.",
     Wait.NO_TRANSPORT: "The device's protocol is not one by which devices ask for updates here.",
+    Wait.OTHER_PROTOCOL: "The campaign's software is for devices over another protocol.",
+    Wait.NO_IMAGE: "The package has no image any more.",
     Wait.OVER: "The campaign is over.",
     Wait.DONE: "The device's part in the campaign is over.",
     Wait.CHECK_IN: "The update is offered at the device's next check-in.",
@@ -119,7 +121,8 @@ def _why(
     settings: Settings,
     now: datetime,
 ) -> tuple[str, str, datetime | None]:
-    if device.protocol in PUSHED and upgrade is not None and campaign is not None:
+    pushed = device.protocol in PUSHED or (campaign is not None and campaign.protocol in PUSHED)
+    if pushed and upgrade is not None and campaign is not None:
         told = why_pushed(tx, device, upgrade, campaign, settings, now.astimezone(UTC))
         if told is not None:
             return told

@@ -10,9 +10,10 @@ from overair.config import Settings
 from overair.core.attempt import AttemptState
 from overair.core.campaign import BEFORE_START
 from overair.core.plan import Place, Wait, decide
+from overair.core.protocols import OMADM
 from overair.core.terms import TERMS
 from overair.core.upgrade import Reason, UpgradeState
-from overair.engine.assign import serves
+from overair.engine.push.opening import obstacle
 from overair.store import attempts, dm_accounts, push, slots
 from overair.store.campaigns import Campaign
 from overair.store.database import Tx
@@ -30,6 +31,16 @@ FAILURES = {
     Reason.VERSION_UNCHANGED: "it reported success and still shows the old version",
     Reason.UNEXPECTED_VERSION: "it shows neither the old nor the new version",
     Reason.REPORT_LOST: "it took its command and never said how it ended",
+    Reason.NOT_INSTALLED_YET: "it downloaded the package and never said how it ended",
+    Reason.UNKNOWN_ERROR: "it gave up and did not say why",
+    Reason.LICENSE_REMOVED: "its licence was taken away",
+}
+OBSTACLES = {
+    Wait.OTHER_PROTOCOL: "The software is for devices over {campaign}, and this one is over {device}"
+    " now. Back over {campaign} it has its turn.",
+    Wait.NO_TRANSPORT: "This installation has no server for devices over {campaign} (see its settings).",
+    Wait.NO_IMAGE: "The package has no image any more. With one the device has its turn.",
+    Wait.DONE: "The device was queued, and there is no further attempt (setting omadm.requeue).",
 }
 NO_SECRETS = (
     "But it has no secrets, so it can neither be notified nor have a session: `overair device account`"
@@ -37,13 +48,18 @@ NO_SECRETS = (
 )
 
 
+_WAITING = (UpgradeState.ACCEPTED, UpgradeState.PENDING, UpgradeState.QUEUED)
+
+
 def why_pushed(
     tx: Tx, device: Device, upgrade: Upgrade, campaign: Campaign, settings: Settings, now: datetime
 ) -> Why | None:
     """What the device waits for; None if its part in the campaign is over, or has not begun."""
     found = _why(tx, device, upgrade, campaign, settings, now)
+    if found is None or device.protocol != OMADM or campaign.protocol != OMADM:
+        return found
     terms = dm_accounts.terms_of(tx, [device.id]).get(device.id)
-    if found is None or (terms is not None and terms.secrets is not None):
+    if terms is not None and terms.secrets is not None:
         return found
     wait, sentence, until = found
     return wait, f"{sentence} {NO_SECRETS}", until
@@ -59,13 +75,15 @@ def _why(
         own = push.find(tx, attempt.id)
         if own is not None:
             return _under_way(attempt.state, own, upgrade)
-    if not serves(device.protocol, settings):
+    if upgrade.state not in _WAITING or campaign.status in BEFORE_START:
         return None
+    wait = obstacle(tx, device, upgrade, campaign, settings)
+    if wait is not None:
+        names = {"device": device.protocol, "campaign": campaign.protocol}
+        return wait.value, OBSTACLES[wait].format(**names), upgrade.due_at
     if upgrade.state is UpgradeState.QUEUED:
-        return _queued(tx, upgrade, settings, now)
-    if upgrade.state not in (UpgradeState.ACCEPTED, UpgradeState.PENDING):
-        return None
-    if TERMS[campaign.api_version].slots and campaign.status not in BEFORE_START:
+        return _queued(tx, upgrade, now)
+    if TERMS[campaign.api_version].slots:
         return _slotted(tx, upgrade)
     zone = device.zone if settings.windows_in_device_time else None
     place = Place(state=upgrade.state, busy=attempt is not None, zone=zone or UTC)
@@ -75,7 +93,7 @@ def _why(
     if not decision.offer:
         return None  # its campaign says when: as for every device
     if upgrade.state is UpgradeState.PENDING:
-        return _queued(tx, upgrade, settings, now)
+        return _queued(tx, upgrade, now)
     return Wait.TURN.value, "The device is notified as soon as it is its turn.", upgrade.due_at
 
 
@@ -126,14 +144,12 @@ def _slotted(tx: Tx, upgrade: Upgrade) -> Why | None:
             return Wait.TURN.value, "The device gets its slot next.", upgrade.due_at
 
 
-def _queued(tx: Tx, upgrade: Upgrade, settings: Settings, now: datetime) -> Why:
+def _queued(tx: Tx, upgrade: Upgrade, now: datetime) -> Why:
     latest = attempts.of_upgrade(tx, upgrade.id)[-1:]
     failure = FAILURES.get(Reason(latest[0].reason)) if latest else None
     told = f"The last attempt failed: {failure}. " if failure else ""
     if upgrade.not_before is not None and now < upgrade.not_before:
         return Wait.RETRY.value, f"{told}The next one waits for a pause.", upgrade.not_before
-    if not settings.omadm.requeue:
-        return Wait.DONE.value, f"{told}There is no further one (setting omadm.requeue).", None
     sentence = (
         f"{told}The device is queued: it is notified again when the network sees it, and served when"
         " it opens a session."

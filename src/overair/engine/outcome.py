@@ -16,11 +16,12 @@ from overair.config import Settings
 from overair.core import coverage
 from overair.core.attempt import CLOSED, IGNORE, REFUSE, AttemptEvent, AttemptState, after
 from overair.core.ids import AttemptId, DeviceId
+from overair.core.protocols import PUSHED
 from overair.core.upgrade import Reason, UpgradeEvent
 from overair.engine import devicelog
 from overair.engine.setbacks import hasten_end, set_back
 from overair.engine.upgrades import Happening, apply_events
-from overair.store import attempts, campaigns, inventory, polls, upgrades
+from overair.store import attempts, campaigns, inventory, polls, push, upgrades
 from overair.store.attempts import Attempt, Message, Progress
 from overair.store.campaigns import Campaign
 from overair.store.database import Tx
@@ -143,6 +144,12 @@ def _move(
             upgrade=upgrade, event=UpgradeEvent.PROGRESS, reason=Reason.NOT_INSTALLED_YET
         )
         apply_events(tx, campaign, [happening], settings.limits, now)
+    if (
+        state in CLOSED
+        and campaign.protocol in PUSHED
+        and push.follow(tx, attempt.device_id, attempt.upgrade_id, now)
+    ):
+        tx.hint("push")  # another campaign waited for its end
 
 
 def _due(

@@ -22,6 +22,7 @@ import structlog
 
 from overair.clock import Clock, FastClock
 from overair.config import Settings
+from overair.core.ids import UpgradeId
 from overair.engine import carriage, network
 from overair.engine import push as engine
 from overair.engine.push import Wake
@@ -77,6 +78,8 @@ class PushDelivery:
         self._told = False  # the log, of that
         self._told_at_s = -TOLD_S
         self._owed = 0.0  # to the line, of the pace
+        # Who waits for no date, from a time when nobody was called unasked, is looked for once.
+        self._dated: UpgradeId | None = UpgradeId(0) if settings.omadm.requeue_push_s else None
         db.on_hint("push", self._wake.set)
 
     async def run(self) -> None:
@@ -106,12 +109,13 @@ class PushDelivery:
         room = min(self._pace.left(now_s), AT_ONCE - len(self._sending))
         try:
             await self._put_back()
+            await self._give_dates()
             now = self._clock.now()
             first = await self._db.read(store.next_due)
             due = first is not None and first <= now
             waiting = await self._db.read(line.any_waking)
             if not due and not waiting:
-                return False
+                return self._dated is not None
             if room < 1:
                 await self._wait_for_room()
                 return True
@@ -134,6 +138,16 @@ class PushDelivery:
             # Windows that end, or devices that another process has in hand: no reason to hurry.
             await asyncio.sleep(LEAST_PAUSE_S)
         return True
+
+    async def _give_dates(self) -> None:
+        if self._dated is None:
+            return
+        limit = self._settings.limits.sweep_devices
+        found = await self._db.report(store.undated, self._dated, limit)
+        if found:
+            now = self._clock.now()
+            await self._db.transact(engine.give_dates, found, self._settings, now)
+        self._dated = found[-1] if len(found) == limit else None
 
     async def _claim(self, limit: int) -> list[Wake]:
         now = self._clock.now()

@@ -231,6 +231,54 @@ def hasten(tx: Tx, device_ids: Sequence[DeviceId], now: datetime) -> int:
     return changed
 
 
+def recall(tx: Tx, device_ids: Sequence[DeviceId], now: datetime) -> int:
+    """The devices are there: call those anew that were notified and have not come, in their windows.
+
+    How many were made due.
+    """
+    changed = 0
+    for start_ in range(0, len(device_ids), CHUNK):
+        chunk = sorted(device_ids[start_ : start_ + CHUNK])
+        rows = tx.all(
+            "select p.attempt_id, t.upgrade_id from device d"
+            " join attempt t on t.id = d.open_attempt_id and t.state = ?"
+            " join push_attempt p on p.attempt_id = t.id and p.window_ends_at > ?"
+            " and p.called_at < ?"
+            f" where d.id in ({marks(len(chunk))}) and d.protocol = 'OMADM' order by d.id",
+            [AttemptState.OFFERED, to_ms(now), to_ms(now), *chunk],
+        )
+        tx.many(
+            "update push_attempt set called_at = ? where attempt_id = ?",
+            [(to_ms(now), attempt_id) for attempt_id, _ in rows],
+        )
+        tx.many(
+            "update device_upgrade set due_at = ? where id = ? and due_at > ?",
+            [(to_ms(now), upgrade_id, to_ms(now)) for _, upgrade_id in rows],
+        )
+        changed += len(rows)
+    return changed
+
+
+def follow(tx: Tx, device_id: DeviceId, upgrade_id: UpgradeId, now: datetime) -> bool:
+    """An attempt of that upgrade is over: whatever else waits for the device need not wait for it."""
+    changed = tx.execute(
+        "update device_upgrade set due_at = ? where due_at > ? and id <> ?"
+        " and id = (select open_upgrade_id from device where id = ?)",
+        (to_ms(now), to_ms(now), upgrade_id, device_id),
+    )
+    return bool(changed)
+
+
+def undated(tx: Tx, after: UpgradeId, limit: int) -> list[UpgradeId]:
+    """Upgrades that are queued for another try without a date for it, from the one after ``after``."""
+    rows = tx.all(
+        "select id from device_upgrade where id > ? and due_at is null and reason = ?"
+        " and state in ('pending', 'queued') order by id limit ?",
+        (after, Reason.RETRY_QUEUED, limit),
+    )
+    return [UpgradeId(row[0]) for row in rows]
+
+
 def hasten_unplaced(tx: Tx, device_ids: Sequence[DeviceId], now: datetime) -> int:
     """The devices can be reached: those of v3 campaigns that have no slot for want of that get one.
 

@@ -160,6 +160,16 @@ CHECKS: tuple[Check, ...] = (
         ),
     ),
     Check(
+        name="waiting devices go on",
+        says="a device over OMA-DM that is to be tried on has a date for it, or waits to be seen",
+        find=_query(
+            "select u.id, u.imei, u.state, u.reason from device_upgrade u"
+            " join campaign c on c.id = u.campaign_id join package p on p.id = c.package_id"
+            " where u.state in ('pending','queued') and u.due_at is null and p.protocol = 'OMADM'"
+            " and u.reason <> 'retry_queued'"
+        ),
+    ),
+    Check(
         name="slots are taken",
         says="what a slot's devices take of their cell is counted there",
         find=_query(

@@ -28,7 +28,7 @@ from overair.engine.push.reports import (
     succeeded,
     version_seen,
 )
-from overair.engine.push.turns import attached, begin_session, due, set_aside
+from overair.engine.push.turns import attached, begin_session, due, give_dates, set_aside
 
 __all__ = [
     "Job",
@@ -40,6 +40,7 @@ __all__ = [
     "due",
     "executed",
     "failed",
+    "give_dates",
     "job_by_correlator",
     "job_of",
     "note",

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from overair.config import Settings
 from overair.core.campaign import BEFORE_START
 from overair.core.ids import AttemptId, DeviceId
-from overair.core.plan import Place, decide
-from overair.core.protocols import LWM2M, OMADM
+from overair.core.plan import Decision, Place, Wait, decide
+from overair.core.protocols import LWM2M, OMADM, PUSHED
 from overair.core.push import Call, carry_on, next_lwm2m_try
 from overair.core.terms import TERMS
 from overair.core.upgrade import IGNORE, Reason, UpgradeEvent, UpgradeState, after
@@ -22,6 +22,10 @@ from overair.store.push import PushAttempt
 from overair.store.upgrades import Move, Upgrade
 
 LEAST_PAUSE = timedelta(seconds=1)  # between two looks at a device that lead to nothing
+SOON = timedelta(minutes=1)  # by which the end of a campaign has been carried to its devices
+# What stands in a device's way may go without anybody saying so: it is looked at again after this.
+OBSTACLE_PAUSE = timedelta(hours=1)
+LONG_PAUSE = timedelta(days=1)  # and after this, where only another setting could help
 SESSIONS = 0xFFFF  # a session number has 16 bits, and is not 0
 
 
@@ -66,9 +70,14 @@ def begin(
     if upgrade.not_before is not None and now < upgrade.not_before:
         push.set_due(tx, upgrade.id, upgrade.not_before)
         return None
-    if device.protocol != campaign.protocol or not serves(campaign.protocol, settings):
-        # It was moved to another protocol: should it come back, its session has its turn.
+    if campaign.protocol not in PUSHED:
+        # The device was moved here: should it go back, it asks by itself.
         push.set_due(tx, upgrade.id, None)
+        return None
+    wait = obstacle(tx, device, upgrade, campaign, settings)
+    if wait is not None:
+        pause = LONG_PAUSE if wait is Wait.DONE else OBSTACLE_PAUSE
+        push.set_due(tx, upgrade.id, now + pause)
         return None
     window_ends_at = now + timedelta(seconds=settings.omadm.window_s)
     if TERMS[campaign.api_version].slots:
@@ -77,11 +86,7 @@ def begin(
             return None
         upgrade = upgrades.by_id(tx, upgrade.id)
         window_ends_at = place.ends_at
-    elif upgrade.state is UpgradeState.QUEUED:
-        if not settings.omadm.requeue:
-            push.set_due(tx, upgrade.id, None)
-            return None
-    else:
+    elif upgrade.state is not UpgradeState.QUEUED:
         decision = decide(
             campaign.rules,
             place_of(device, upgrade, settings),
@@ -89,14 +94,16 @@ def begin(
             install_window_alone=settings.install_window_alone,
         )
         if not decision.offer:
-            push.set_due(tx, upgrade.id, _later(campaign, decision.until, now))
+            push.set_due(tx, upgrade.id, _later(campaign, decision, now))
             return None
+        if decision.until is not None and not campaign.rules.is_plain:
+            window_ends_at = min(window_ends_at, decision.until)  # nobody is called outside of it
         if campaign.protocol == LWM2M and campaign.api_version == 1:
             window_ends_at = next_lwm2m_try(campaign.start_date, now) or window_ends_at
     call = call and device.protocol == OMADM  # one over LwM2M is come to
     own = open_attempt(tx, device, upgrade, campaign, window_ends_at, settings, now, call=call)
     if own is None:
-        push.set_due(tx, upgrade.id, None)
+        push.set_due(tx, upgrade.id, now + OBSTACLE_PAUSE)
         return None
     if device.protocol == LWM2M:
         push.set_due(tx, upgrade.id, window_ends_at)
@@ -110,11 +117,28 @@ def begin(
     return wake_of(device, own)
 
 
-def _later(campaign: Campaign, until: datetime | None, now: datetime) -> datetime | None:
+def obstacle(
+    tx: Tx, device: Device, upgrade: Upgrade, campaign: Campaign, settings: Settings
+) -> Wait | None:
+    """What stands in the device's way that no time of its campaign will end."""
+    if device.protocol != campaign.protocol:
+        return Wait.OTHER_PROTOCOL
+    if not serves(campaign.protocol, settings):
+        return Wait.NO_TRANSPORT
+    if upgrade.state is UpgradeState.QUEUED and not settings.omadm.requeue:
+        return Wait.DONE
+    if tx.kept(polls.artifact_of, campaign.package_id) is None:
+        return Wait.NO_IMAGE
+    return None
+
+
+def _later(campaign: Campaign, decision: Decision, now: datetime) -> datetime | None:
     """When to look again at a device that may not have its turn yet."""
-    if until is None or campaign.status in BEFORE_START:
+    if campaign.status in BEFORE_START:
         return None  # the start of its campaign makes it due
-    return max(until, now + LEAST_PAUSE)
+    if decision.until is None:
+        return now + SOON
+    return max(decision.until, now + LEAST_PAUSE)
 
 
 def open_attempt(

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 from overair.config import Settings
 from overair.core.attempt import AttemptState
-from overair.core.ids import DeviceId
-from overair.core.protocols import LWM2M, PUSHED
+from overair.core.ids import DeviceId, UpgradeId
+from overair.core.protocols import LWM2M, OMADM, PUSHED
 from overair.core.push import Call, carry_on
 from overair.core.upgrade import FINAL, Reason, UpgradeState
 from overair.engine.push.opening import Wake, begin, next_session, wake_of
@@ -49,12 +49,31 @@ def set_aside(tx: Tx, now: datetime) -> None:
 def attached(tx: Tx, device_ids: Sequence[DeviceId], settings: Settings, now: datetime) -> int:
     """The network sees these devices: those that are queued have their turn, after their pauses.
 
-    How many are due because of it.
+    Those that were notified while they were away are called anew, in the window that they have: a
+    device that powers on within it takes its upgrade then (``lifecycle.md`` 3.5). How many are due
+    because of it.
     """
-    woken = push.hasten(tx, device_ids, now) + push.hasten_unplaced(tx, device_ids, now)
+    woken = (
+        push.hasten(tx, device_ids, now)
+        + push.recall(tx, device_ids, now)
+        + push.hasten_unplaced(tx, device_ids, now)
+    )
     if woken:
         tx.hint("push")
     return woken
+
+
+def give_dates(tx: Tx, upgrade_ids: Sequence[UpgradeId], settings: Settings, now: datetime) -> None:
+    """Those who wait without a date, since nobody was to be called unasked, are from now on."""
+    for upgrade_id in upgrade_ids:
+        device_id = push.device_of(tx, upgrade_id)
+        if device_id is None or not polls.try_lock_device(tx, device_id):
+            continue  # somebody has it in hand, and will see to it
+        upgrade = upgrades.find(tx, upgrade_id, lock=True)
+        if upgrade is None or upgrade.due_at is not None or upgrade.state in FINAL:
+            continue
+        if campaigns.by_id(tx, upgrade.campaign_id).protocol == OMADM:
+            push.set_due(tx, upgrade_id, now + timedelta(seconds=settings.omadm.requeue_push_s))
 
 
 def _look(
@@ -70,7 +89,8 @@ def _look(
         return begin(tx, device, upgrade, campaign, settings, now, call=True)
     own = push.find(tx, attempt.id) if attempt.upgrade_id == upgrade.id else None
     if own is None:
-        # An action of another campaign, or of another protocol, is not at its end yet.
+        # An action of another campaign, or of another protocol, is not at its end yet. Its end is
+        # told (``store.push.follow``); this is for one that never ends.
         push.set_due(tx, upgrade.id, now + timedelta(seconds=settings.omadm.window_s))
         return None
     return _attend(tx, device, upgrade, campaign, attempt, own, settings, now)
