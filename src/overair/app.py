@@ -201,7 +201,8 @@ class Server:
         Of several processes one has the ports, and with them everything that is about these devices; the
         others stand by, should it die.
         """
-        if not (self.settings.lwm2m.coap or self.settings.lwm2m.coaps):
+        rules = self.settings.lwm2m
+        if not (rules.coap or rules.coaps or rules.bootstrap_coap or rules.bootstrap_coaps):
             return
         if self.settings.workers == 1:
             await self.lwm2m.start()

@@ -175,11 +175,22 @@ def _check_slots(rules: Slots) -> None:
 
 
 def _check_lwm2m(rules: Lwm2m) -> None:
-    for name in ("coap", "coaps", "public_coap", "public_coaps"):
+    for name in (
+        "coap", "coaps", "public_coap", "public_coaps", "bootstrap_coap", "bootstrap_coaps",
+        "public_bootstrap_coaps",
+    ):  # fmt: skip
         address: str = getattr(rules, name)
         host, _, port = address.rpartition(":")
         if address and (not host.strip("[]") or int(port) > 65535):
             raise ConfigError(f"settings: lwm2m.{name}: {address!r} is not address:port")
+    if rules.bootstrap_coaps and not rules.public_coaps:
+        raise ConfigError(
+            "settings: lwm2m.bootstrap_coaps: devices have to be told where to register: public_coaps"
+        )
+    if rules.bootstrap_coap and not (rules.no_sec and rules.public_coap):
+        raise ConfigError(
+            "settings: lwm2m.bootstrap_coap: gives accounts in the clear: needs no_sec and public_coap"
+        )
     sizes = {"block_bytes": rules.block_bytes} | {
         f"models.{name}.block_bytes": model.block_bytes or rules.block_bytes
         for name, model in rules.models.items()

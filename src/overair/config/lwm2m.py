@@ -69,9 +69,51 @@ class Lwm2m(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         str,
         Meta(
             pattern=_ADDRESS,
-            description="The same for `coaps`. Empty: no downloads over `coaps`.",
+            description="The same for `coaps`, and for the accounts that devices are given at the bootstrap server. Empty: no downloads over `coaps`.",
         ),
     ] = ""
+    bootstrap_coaps: Annotated[
+        str,
+        Meta(
+            pattern=_ADDRESS,
+            description="Address and UDP port of the bootstrap server over DTLS, such as `0.0.0.0:5694`. Empty: closed. Needs `public_coaps`.",
+        ),
+    ] = ""
+    bootstrap_coap: Annotated[
+        str,
+        Meta(
+            pattern=_ADDRESS,
+            description="The same in the clear, such as `0.0.0.0:5693`: devices without any key are given an account without a key there. Needs `no_sec` and `public_coap`.",
+        ),
+    ] = ""
+    public_bootstrap_coaps: Annotated[
+        str,
+        Meta(
+            pattern=_ADDRESS,
+            description="Host and port at which devices reach `bootstrap_coaps`, for `overair device bootstrap --format lwm2m`.",
+        ),
+    ] = ""
+    bootstrap_lifetime_s: Annotated[
+        int,
+        Meta(
+            ge=60,
+            le=2**31 - 1,
+            description="Seconds that a registration lives, as devices are told at the bootstrap server.",
+        ),
+    ] = 86_400
+    bootstrap_binding: Annotated[
+        str,
+        Meta(
+            pattern="^(U|UQ)$",
+            description="How they are told to be reached: `U`, or `UQ` for devices of LwM2M 1.0 that sleep.",
+        ),
+    ] = "U"
+    bootstrap_short_id: Annotated[
+        int, Meta(ge=1, le=65_534, description="The number of this server in their accounts.")
+    ] = 101
+    max_bootstraps: Annotated[
+        Positive, Meta(description="Devices that are given their accounts at the same time.")
+    ] = 200
     max_registrations: Annotated[
         Positive, Meta(description="Registrations at once; more are told to come again.")
     ] = 1_000_000

@@ -7,6 +7,8 @@
 
 A device that has registered is visited: there is everything that we want from it. What cannot be
 understood has its answer in CoAP, or none, and one line in the log a minute at most.
+
+Beside it, on sockets of its own, is the bootstrap server (bootstrap.py).
 """
 
 import asyncio
@@ -16,6 +18,7 @@ from typing import Final
 
 from overair.clock import Clock
 from overair.config import Settings
+from overair.devices.lwm2m.bootstrap import Bootstrap, BootstrapRooms
 from overair.devices.lwm2m.clients import Client, Clients, Peer
 from overair.devices.lwm2m.dtls import DtlsServer, Session
 from overair.devices.lwm2m.exchanges import Exchanges
@@ -106,6 +109,17 @@ class Lwm2m:
                 on_contact=rooms.on_contact,
             )
         )
+        self.bootstrap = Bootstrap(
+            BootstrapRooms(
+                db=rooms.db,
+                clock=rooms.clock,
+                wall=rooms.wall,
+                rules=self._rules,
+                seal=rooms.seal,
+                quiet=quiet,
+                open_socket=rooms.open_socket,
+            )
+        )
         self._files: set[asyncio.Task[None]] = set()
         self._sweeping: asyncio.Task[None] | None = None
 
@@ -128,12 +142,15 @@ class Lwm2m:
         """Take up what was registered, and listen. Raises ConfigError, StoreError."""
         try:
             self.sockets.bind()
+            self.bootstrap.sockets.bind()
             for kept in await self._rooms.db.report(_all_kept):
                 self._take_up(kept)
         except BaseException:
             await self.sockets.close()
+            await self.bootstrap.sockets.close()
             raise
         self.sockets.start()
+        self.bootstrap.sockets.start()
         self._sweeping = asyncio.create_task(self._sweep())
         self.visits.start()
 
@@ -147,6 +164,7 @@ class Lwm2m:
     async def close(self) -> None:
         """Stop."""
         await self.sockets.close()
+        await self.bootstrap.close()
         self.exchanges.close()
         tasks = [*self._files, *([self._sweeping] if self._sweeping else [])]
         for task in tasks:
@@ -162,6 +180,7 @@ class Lwm2m:
             now_ms = to_ms(self._rooms.clock.now())
             self.registrar.expire(self.clients.expired(now_ms, SWEPT))
             await self.sockets.check()
+            await self.bootstrap.sockets.check()
             self._turned()
 
     # What comes
