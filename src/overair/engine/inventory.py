@@ -5,7 +5,7 @@ from datetime import datetime
 
 from overair.core.checks import is_imei
 from overair.core.ids import DeviceId
-from overair.store import inventory, polls
+from overair.store import inventory
 from overair.store.database import Tx
 from overair.store.inventory import Identity
 
@@ -49,7 +49,7 @@ def record_attributes(
     device that a gateway registered under another name: one that is known by its IMEI keeps it.
     Raises TooManyAttributesError.
     """
-    device = polls.get_device(tx, device_id, lock=True)
+    known = inventory.identity(tx, device_id)
     present = inventory.attributes(tx, device_id)
     if mode == "remove":
         wanted = {name: value for name, value in present.items() if name not in data}
@@ -72,14 +72,14 @@ def record_attributes(
         target = names.get(name.lower())
         if value and target is not None and mode != "remove":
             told[target] = value
-    known = inventory.identity(tx, device_id)
     new = Identity(
+        imei=known.imei,
         make=told.get("make", known.make),
         model=told.get("model", known.model),
         mdn=told.get("mdn", known.mdn),
         version=told.get("version", known.version),
     )
-    inventory.set_identity(tx, device_id, new, now)
+    inventory.set_identity(tx, device_id, known, new, now)
     imei = told.get("imei", "")
-    if is_imei(imei) and not is_imei(device.imei):
+    if is_imei(imei) and not is_imei(known.imei):
         inventory.set_imei(tx, device_id, imei)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from overair.core.ids import AccountId, AttemptId, DeviceId
-from overair.store.database import Tx, to_ms
+from overair.store.database import Tx, for_update, to_ms
 
 
 def set_installed(
@@ -49,6 +49,7 @@ def set_installed(
 class Identity:
     """The parts of a device's record that it may fill in itself."""
 
+    imei: str
     make: str
     model: str
     mdn: str
@@ -56,14 +57,25 @@ class Identity:
 
 
 def identity(tx: Tx, device_id: DeviceId) -> Identity:
-    """What is on record."""
-    row = tx.one("select make, model, mdn, version from device where id = ?", (device_id,))
+    """What is on record; nobody else changes it before this transaction is over."""
+    row = tx.one(
+        f"select imei, make, model, mdn, version from device where id = ?{for_update(tx)}",
+        (device_id,),
+    )
     assert row is not None
-    return Identity(make=row[0], model=row[1], mdn=row[2], version=row[3])
+    return Identity(imei=row[0], make=row[1], model=row[2], mdn=row[3], version=row[4])
 
 
-def set_identity(tx: Tx, device_id: DeviceId, new: Identity, now: datetime) -> None:
+def set_identity(
+    tx: Tx, device_id: DeviceId, known: Identity, new: Identity, now: datetime
+) -> None:
     """The device says that it is so; it was asked, and need not be again."""
+    if new == known:  # SQLite writes every index of a column that is named
+        tx.execute(
+            "update device set wants_attributes = false, refreshed_at = ? where id = ?",
+            (to_ms(now), device_id),
+        )
+        return
     tx.execute(
         "update device set make = ?, model = ?, mdn = ?, version = ?, wants_attributes = false,"
         " refreshed_at = ? where id = ?",

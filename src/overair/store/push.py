@@ -53,16 +53,6 @@ def find(tx: Tx, attempt_id: AttemptId) -> PushAttempt | None:
     return None if row is None else _push_attempt(row)
 
 
-def by_correlator(tx: Tx, device_id: DeviceId, correlator: str) -> AttemptId | None:
-    """The device's attempt of that correlator."""
-    row = tx.one(
-        "select p.attempt_id from push_attempt p join attempt t on t.id = p.attempt_id"
-        " where p.correlator = ? and t.device_id = ?",
-        (correlator, device_id),
-    )
-    return None if row is None else AttemptId(row[0])
-
-
 def insert(
     tx: Tx,
     attempt_id: AttemptId,

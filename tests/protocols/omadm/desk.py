@@ -9,11 +9,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from overair.protocols.omadm.account import Account, Nonces, decode_nonces, encode_nonces
+from overair.devices.dm import stored
+from overair.protocols.omadm.account import Account, Nonces
 from overair.protocols.omadm.events import Event
 from overair.protocols.omadm.exchange import Outcome, proceed, read, receive
-from overair.protocols.omadm.knowledge import Knowledge, decode_knowledge, encode_knowledge
-from overair.protocols.omadm.session import Session, decode_session, encode_session
+from overair.protocols.omadm.knowledge import Knowledge
+from overair.protocols.omadm.session import Session
 from overair.protocols.omadm.task import Profile, Server, Task
 from overair.protocols.syncml import auth
 from overair.protocols.syncml.codec import Form, MediaType, decode, encode
@@ -106,14 +107,14 @@ class Desk:
         )
         self.outcome = outcome = proceed(received, self.task, self.profile)
         self.events = [*received.events, *outcome.events]
-        nonces = decode_nonces(encode_nonces(outcome.account.nonces))
+        nonces = stored.decode_nonces(stored.encode(outcome.account.nonces))
         assert nonces == outcome.account.nonces
         self.account = outcome.account
         self.session = None
         if outcome.session is not None:
-            self.session = decode_session(encode_session(outcome.session))
+            self.session = stored.decode_session(stored.encode(outcome.session))
             assert self.session == outcome.session
-        self.knowledge = decode_knowledge(encode_knowledge(outcome.knowledge))
+        self.knowledge = stored.decode_knowledge(stored.encode(outcome.knowledge))
         assert self.knowledge == outcome.knowledge
         return outcome.body
 

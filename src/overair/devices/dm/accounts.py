@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 
 from overair.core.checks import ACTIVE
 from overair.core.ids import DeviceId
+from overair.devices.dm.stored import decode_knowledge, decode_nonces, encode
 from overair.engine.dm_accounts import open_secrets
-from overair.protocols.omadm.account import Account, decode_nonces, decoy, encode_nonces
+from overair.protocols.omadm.account import Account, Nonces, decoy
 from overair.protocols.omadm.device_id import IdKind, parse_device_id
 from overair.protocols.omadm.exchange import Request
-from overair.protocols.omadm.knowledge import Knowledge, decode_knowledge, encode_knowledge
+from overair.protocols.omadm.knowledge import Knowledge
 from overair.protocols.syncml import auth
 from overair.sealing import Seal, SealError
 from overair.store import dm_accounts as store
@@ -104,7 +105,7 @@ class Accounts:
         """Keep what a message changed."""
         if speaker.row is None:
             if account.nonces != speaker.account.nonces:
-                store.set_decoy(tx, speaker.slot, encode_nonces(account.nonces))
+                store.set_decoy(tx, speaker.slot, encode(account.nonces))
             return
         device_id = speaker.row.device_id
         if account != speaker.account:
@@ -112,11 +113,12 @@ class Accounts:
                 tx,
                 device_id,
                 server_nonce=account.nonces.server,
-                nonces=encode_nonces(replace(account.nonces, server=b"")),
+                # That of the server has a column of its own: notifications need it, too.
+                nonces=encode(_with_server_nonce(account.nonces, b"")),
                 zero_nonce_session=account.zero_nonce_session,
             )
         if knowledge != speaker.knowledge:
-            store.set_knowledge(tx, device_id, encode_knowledge(knowledge))
+            store.set_knowledge(tx, device_id, encode(knowledge))
 
 
 def _account(row: DmAccount, client_key: str, server_key: str) -> Account:
@@ -128,7 +130,13 @@ def _account(row: DmAccount, client_key: str, server_key: str) -> Account:
         auth=AUTH[row.terms.auth or "md5"],
         blocked=not row.active or row.status.lower() != ACTIVE,
         zero_nonce_session=row.zero_nonce_session,
-        nonces=replace(decode_nonces(row.nonces), server=row.server_nonce),
+        nonces=_with_server_nonce(decode_nonces(row.nonces), row.server_nonce),
+    )
+
+
+def _with_server_nonce(nonces: Nonces, server: bytes) -> Nonces:
+    return Nonces(
+        client=nonces.client, server=server, pending=nonces.pending, refusals=nonces.refusals
     )
 
 

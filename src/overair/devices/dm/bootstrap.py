@@ -9,8 +9,8 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 
 from overair.core.ids import DeviceId
+from overair.devices.dm.stored import decode_nonces, encode
 from overair.engine.dm_accounts import open_secrets
-from overair.protocols.omadm.account import decode_nonces, encode_nonces
 from overair.protocols.syncml.bootstrap import bootstrap_wbxml
 from overair.protocols.syncml.codec import MediaType
 from overair.protocols.syncml.provisioning import (
@@ -91,7 +91,7 @@ def bootstrap_document(
             tx,
             device_id,
             server_nonce=fresh[1],
-            nonces=encode_nonces(nonces),
+            nonces=encode(nonces),
             zero_nonce_session=account.zero_nonce_session,
         )
     kind = AUTH_TYPES[account.terms.auth or "md5"]

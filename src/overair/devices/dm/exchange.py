@@ -18,11 +18,12 @@ from overair.core.attempt import AttemptState
 from overair.core.ids import DeviceId
 from overair.devices.dm.accounts import Accounts
 from overair.devices.dm.effects import Effects, line_of
+from overair.devices.dm.stored import decode_session, encode
 from overair.engine.push import Job
 from overair.ids import new_bytes
 from overair.protocols.omadm.events import Audit, Event, Refused
 from overair.protocols.omadm.exchange import Outcome, Request, proceed, receive
-from overair.protocols.omadm.session import Session, decode_session, encode_session
+from overair.protocols.omadm.session import Session
 from overair.protocols.omadm.task import Method, Profile, Server, Task
 from overair.protocols.syncml import fumo
 from overair.store import dm_sessions
@@ -127,7 +128,7 @@ def _keep_session(
         if before is not None:
             dm_sessions.drop(tx, device_id)
     elif after != before:
-        dm_sessions.put(tx, device_id, after.id, encode_session(after), now)
+        dm_sessions.put(tx, device_id, after.id, encode(after), now)
 
 
 def _server(told: Surroundings) -> Server:

@@ -55,9 +55,7 @@ def job_by_correlator(
     return None if found is None else _job(tx, device_id, found, settings, now)
 
 
-def _job(
-    tx: Tx, device_id: DeviceId, found: UnderWay, settings: Settings, now: datetime
-) -> Job:
+def _job(tx: Tx, device_id: DeviceId, found: UnderWay, settings: Settings, now: datetime) -> Job:
     campaign = campaigns.by_id(tx, found.campaign_id)
     in_window = found.state in _AT_WORK or (
         found.state is AttemptState.OFFERED and now < found.window_ends_at

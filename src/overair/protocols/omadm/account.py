@@ -19,7 +19,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from overair.protocols.omadm import stored
 from overair.protocols.omadm.task import Server
 from overair.protocols.syncml import auth
 from overair.protocols.syncml.message import Cred
@@ -75,16 +74,6 @@ class Account:
 def decoy(user: str, key: str) -> Account:
     """Return an account for a user that does not exist; ``key`` is random, so nobody gets in."""
     return Account(device="", user=user, client_key=key, server_key=key)
-
-
-def encode_nonces(nonces: Nonces) -> str:
-    """Write them as JSON."""
-    return stored.encode(nonces)
-
-
-def decode_nonces(text: str) -> Nonces:
-    """Read what ``encode_nonces`` wrote."""
-    return stored.decode(Nonces, text)
 
 
 def is_right(

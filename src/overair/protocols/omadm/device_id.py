@@ -8,6 +8,7 @@ are the IMEI's, without its check digit.
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 _MOST_CHARS = 64
 _FORM = re.compile(r"(?:(imei|imeisv|meid|esn):|urn:(?:gsma:)?(imei|imeisv|meid):)?([0-9a-f-]+)")
@@ -45,7 +46,13 @@ class DeviceId:
 def parse_device_id(text: str) -> DeviceId | None:
     """Return the number in a device id; None: it is in none of the forms."""
     lowered = text.strip().lower()
-    if len(lowered) > _MOST_CHARS or (found := _FORM.fullmatch(lowered)) is None:
+    return _parsed(lowered) if len(lowered) <= _MOST_CHARS else None
+
+
+@lru_cache(maxsize=1024)  # a message asks four times for the same two
+def _parsed(lowered: str) -> DeviceId | None:
+    found = _FORM.fullmatch(lowered)
+    if found is None:
         return None
     word = found[1] or found[2] or "imei"
     kind = IdKind.IMEI if word == "imeisv" else IdKind(word.upper())

@@ -6,8 +6,6 @@ Not in here: its version as the fleet sees it, which is the engine's and comes f
 from dataclasses import dataclass
 from datetime import datetime
 
-from overair.protocols.omadm import stored
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Knowledge:
@@ -24,13 +22,3 @@ class Knowledge:
     """It has no DownloadAndUpdate, but Download and Update."""
     downloaded: str | None = None
     """The version that our own last Exec was to bring; empty: one that was tried, None: there was none."""
-
-
-def encode_knowledge(knowledge: Knowledge) -> str:
-    """Write it as JSON."""
-    return stored.encode(knowledge)
-
-
-def decode_knowledge(text: str) -> Knowledge:
-    """Read what ``encode_knowledge`` wrote."""
-    return stored.decode(Knowledge, text)

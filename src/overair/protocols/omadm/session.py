@@ -13,7 +13,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from overair.protocols.omadm import stored
 from overair.protocols.omadm.events import Meaning, Step
 from overair.protocols.syncml.codes import DEFAULT_MAX_MSG_SIZE
 from overair.protocols.syncml.fumo import AlertType
@@ -190,13 +189,3 @@ class Session:
         return any(done.verb is verb and done.uri == uri for done in self.done) or any(
             sent.ask.verb is verb and sent.ask.uri == uri for sent in self.sent
         )
-
-
-def encode_session(session: Session) -> str:
-    """Write it as JSON."""
-    return stored.encode(session)
-
-
-def decode_session(text: str) -> Session:
-    """Read what ``encode_session`` wrote."""
-    return stored.decode(Session, text)

@@ -3,9 +3,10 @@
 import json
 from datetime import UTC, datetime
 
-from overair.protocols.omadm.account import Nonces, Pending, Refusals, decode_nonces, encode_nonces
+from overair.devices.dm.stored import decode_knowledge, decode_nonces, decode_session, encode
+from overair.protocols.omadm.account import Nonces, Pending, Refusals
 from overair.protocols.omadm.events import Meaning, Step
-from overair.protocols.omadm.knowledge import Knowledge, decode_knowledge, encode_knowledge
+from overair.protocols.omadm.knowledge import Knowledge
 from overair.protocols.omadm.session import (
     Ask,
     Done,
@@ -17,8 +18,6 @@ from overair.protocols.omadm.session import (
     Sent,
     Session,
     Verb,
-    decode_session,
-    encode_session,
 )
 from overair.protocols.syncml import auth
 from overair.protocols.syncml.fumo import AlertType
@@ -55,15 +54,15 @@ FULL = Session(
 
 def test_a_session() -> None:
     """A session with everything in it is read as it was written."""
-    assert decode_session(encode_session(FULL)) == FULL
+    assert decode_session(encode(FULL)) == FULL
 
 
 def test_a_short_session() -> None:
-    """What has its default is not written, and read all the same."""
+    """What is not there has its default: an earlier version left such members out."""
     short = Session(id="1", kind=auth.MD5, seen_at=NOW)
-    text = encode_session(short)
-    assert set(json.loads(text)) == {"id", "kind", "seen_at"}
-    assert decode_session(text) == short
+    members = {"id": "1", "kind": auth.MD5, "seen_at": NOW.isoformat()}
+    assert decode_session(json.dumps(members)) == short
+    assert decode_session(encode(short)) == short
 
 
 def test_nonces_and_knowledge() -> None:
@@ -73,9 +72,9 @@ def test_nonces_and_knowledge() -> None:
         pending=(Pending(nonce=b"\xff", until=NOW),),
         refusals=(Refusals(session_id="1", until=NOW, wrong=2),),
     )
-    assert decode_nonces(encode_nonces(nonces)) == nonces
+    assert decode_nonces(encode(nonces)) == nonces
     knowledge = Knowledge(version="1", large_objects=False, inventory_at=NOW)
-    assert decode_knowledge(encode_knowledge(knowledge)) == knowledge
+    assert decode_knowledge(encode(knowledge)) == knowledge
 
 
 def test_members_of_another_version() -> None:
