@@ -198,12 +198,12 @@ def test_a_device_in_no_campaign_is_shown_nothing(w: World) -> None:
 
 @story
 def test_a_device_of_a_protocol_that_does_not_ask_is_not_offered(w: World) -> None:
-    """The engine says that such a device has no transport here."""
+    """A device that was moved to another protocol is told that the software is for its old one."""
     w.add_devices(1)
     w.campaign([1])
     w.tx.execute("update device set protocol = 'LWM2M'")
     assert w.poll(1).link is Link.NOTHING
-    assert w.explain(1).wait == "no_transport"
+    assert w.explain(1).wait == "other_protocol"
 
 
 @story
