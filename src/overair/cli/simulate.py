@@ -1,6 +1,7 @@
 """``overair simulate``: a fleet of devices against any server of their protocol, this one or another.
 
-HTTP devices against a DDI server here; OMA-DM devices in ``simulate_omadm``.
+HTTP devices against a DDI server here; OMA-DM devices in ``simulate_omadm``, LwM2M devices in
+``simulate_lwm2m``.
 """
 
 from collections.abc import Callable
@@ -11,7 +12,18 @@ from cyclopts import Parameter
 from rich.table import Table
 
 from overair.cli import CommandError
-from overair.cli.simulate_flags import FATES, RUN, FateFlags, RunFlags, print_outcome, run
+from overair.cli.simulate_flags import (
+    FATES,
+    RUN,
+    TOLD,
+    FateFlags,
+    RunFlags,
+    ToldFlags,
+    print_outcome,
+    run,
+)
+from overair.cli.simulate_lwm2m import DEFAULT as LWM2M
+from overair.cli.simulate_lwm2m import Lwm2mFlags, simulate_lwm2m
 from overair.cli.simulate_omadm import DEFAULT as OMADM
 from overair.cli.simulate_omadm import OmadmFlags, simulate_omadm
 from overair.sim.fleet import FleetOptions, run_fleet
@@ -48,22 +60,35 @@ HTTP = HttpFlags()
 
 def simulate(
     url: Annotated[
-        str, Parameter(help="Base URL of the server: before the tenant (HTTP) or /dm (OMA-DM).")
+        str,
+        Parameter(
+            help="The server: its base URL, before the tenant (HTTP) or /dm (OMA-DM); LwM2M: coap://host:port."
+        ),
     ],
     *,
     protocol: Annotated[
-        Literal["http", "omadm"], Parameter(help="What the devices speak.")
+        Literal["http", "omadm", "lwm2m"], Parameter(help="What the devices speak.")
     ] = "http",
     flags: RunFlags = RUN,
     fates: FateFlags = FATES,
+    told: ToldFlags = TOLD,
     http: HttpFlags = HTTP,
     omadm: OmadmFlags = OMADM,
+    lwm2m: Lwm2mFlags = LWM2M,
 ) -> int:
     """Run simulated devices, with failures, slow links, reboots, and nights without power."""
-    if protocol == "omadm":
+    if protocol != "http":
         _refuse(http, HTTP, "HTTP")
-        return simulate_omadm(url, flags, fates, omadm)
-    _refuse(omadm, OMADM, "OMA-DM")
+    else:
+        _refuse(told, TOLD, "OMA-DM and LwM2M")
+    if protocol != "omadm":
+        _refuse(omadm, OMADM, "OMA-DM")
+    if protocol != "lwm2m":
+        _refuse(lwm2m, LWM2M, "LwM2M")
+    if protocol == "omadm":
+        return simulate_omadm(url, flags, fates, told, omadm)
+    if protocol == "lwm2m":
+        return simulate_lwm2m(url, flags, fates, told, lwm2m)
     try:
         options = FleetOptions(
             url=url,

@@ -1,9 +1,10 @@
 """What every simulated fleet is told on the command line, whatever its devices speak."""
 
 import asyncio
+import json
 import signal
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -86,8 +87,36 @@ class FateFlags:
     slow_bytes_per_s: Annotated[float, Parameter(help="How slow that is.")] = 64_000.0
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ToldFlags:
+    """What devices have that do not ask by themselves, but are told: over OMA-DM and LwM2M."""
+
+    becomes: Annotated[
+        str,
+        Parameter(help="OMA-DM, LwM2M: the version of packages that do not say it themselves."),
+    ] = ""
+    write_devices: Annotated[
+        Path | None,
+        Parameter(
+            help="OMA-DM, LwM2M: write the made-up devices to this file, for import, and run nothing."
+        ),
+    ] = None
+    account: Annotated[
+        str | None, Parameter(help="OMA-DM, LwM2M: whose devices they are, in that file.")
+    ] = None
+    silent_fallback: Annotated[
+        float,
+        Parameter(help="OMA-DM, LwM2M: share of attempts that fall back and are never reported."),
+    ] = 0.0
+    odd: Annotated[
+        float, Parameter(help="OMA-DM, LwM2M: share of devices with the oddities of clients.")
+    ] = 0.0
+
+
 RUN = RunFlags()
 FATES = FateFlags()
+TOLD = ToldFlags()
 
 _Seen = TypeVar("_Seen")
 _Outcome = TypeVar("_Outcome")
@@ -114,6 +143,23 @@ async def _run(
         return await runner(clock, None, stop)
     with Live(console=Screen(), refresh_per_second=4) as live:
         return await runner(clock, lambda seen: live.update(picture(seen)), stop)
+
+
+def write_devices(told: ToldFlags, entries: Iterable[Mapping[str, Any]], *, private: bool) -> None:
+    """Write a devices file that ``overair import`` takes. Raises CommandError."""
+    path = told.write_devices
+    assert path is not None, "it is asked for"
+    if told.account is None:
+        raise CommandError("--write-devices needs --account, whose devices they are to be")
+    if path.suffix.lower() not in (".ndjson", ".jsonl"):
+        raise CommandError(f"{path}: a devices file that is written here ends in .ndjson")
+    lines = [json.dumps({"account": told.account, **entry}) for entry in entries]
+    try:
+        if private:
+            path.touch(mode=0o600)
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror}") from error
 
 
 def print_outcome(flags: RunFlags, elapsed_s: float, counters: dict[str, Any]) -> None:

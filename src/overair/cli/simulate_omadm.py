@@ -1,6 +1,5 @@
 """``overair simulate --protocol omadm``: a fleet of OMA-DM devices against any OMA-DM server."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +10,14 @@ from cyclopts import Parameter
 from rich.table import Table
 
 from overair.cli import CommandError
-from overair.cli.simulate_flags import FateFlags, RunFlags, print_outcome, run
+from overair.cli.simulate_flags import (
+    FateFlags,
+    RunFlags,
+    ToldFlags,
+    print_outcome,
+    run,
+    write_devices,
+)
 from overair.fleetfile.decode import iter_devices, load_fleet
 from overair.fleetfile.problems import FleetFileError, Problem
 from overair.sim.omadm.fleet import FleetOptions, run_fleet
@@ -45,19 +51,6 @@ class OmadmFlags:
     push_port: Annotated[
         int, Parameter(help="OMA-DM: the port at which made-up devices hear notifications.")
     ] = PUSH_PORT
-    becomes: Annotated[
-        str,
-        Parameter(help="OMA-DM: the version of packages whose descriptor does not say it."),
-    ] = ""
-    write_devices: Annotated[
-        Path | None,
-        Parameter(
-            help="OMA-DM: write the made-up devices to this file, for import, and run nothing."
-        ),
-    ] = None
-    account: Annotated[
-        str | None, Parameter(help="OMA-DM: whose devices they are, in that file.")
-    ] = None
     off_at_night: Annotated[float, Parameter(help="OMA-DM: share of devices off at night.")] = 0.0
     off_for_days: Annotated[
         float, Parameter(help="OMA-DM: share of devices that are off for days at a time.")
@@ -70,10 +63,6 @@ class OmadmFlags:
     ] = 0.0
     lost_report: Annotated[
         float, Parameter(help="OMA-DM: share of attempts that succeed and are never reported.")
-    ] = 0.0
-    silent_fallback: Annotated[
-        float,
-        Parameter(help="OMA-DM: share of attempts that fall back and are never reported."),
     ] = 0.0
     decline: Annotated[
         float, Parameter(help="OMA-DM: share of attempts that the user declines.")
@@ -90,9 +79,6 @@ class OmadmFlags:
     wrong_credentials: Annotated[
         float, Parameter(help="OMA-DM: share of devices with a wrong secret of either side.")
     ] = 0.0
-    odd: Annotated[
-        float, Parameter(help="OMA-DM: share of devices with one to three oddities of clients.")
-    ] = 0.0
     xml: Annotated[
         float, Parameter(help="OMA-DM: share of devices that speak XML; others speak WBXML.")
     ] = 0.0
@@ -104,21 +90,24 @@ class OmadmFlags:
 DEFAULT = OmadmFlags()
 
 
-def simulate_omadm(url: str, flags: RunFlags, fates: FateFlags, omadm: OmadmFlags) -> int:
+def simulate_omadm(
+    url: str, flags: RunFlags, fates: FateFlags, told: ToldFlags, omadm: OmadmFlags
+) -> int:
     """Run OMA-DM devices, or write those that were made up to a file."""
     try:
         devices = _devices(flags, omadm)
-        if omadm.write_devices is not None:
-            _write_devices(omadm.write_devices, omadm.account, devices)
+        if told.write_devices is not None:
+            # Secrets are in it.
+            write_devices(told, map(_entry, devices), private=True)
             return 0
         options = FleetOptions(
             url=url,
             devices=devices,
             server_id=omadm.server_id,
             network_token=omadm.network_token,
-            becomes=omadm.becomes,
+            becomes=told.becomes,
             listens=omadm.listen,
-            behaviour=_behaviour(fates, omadm),
+            behaviour=_behaviour(fates, told, omadm),
             seed=flags.seed,
             connections=flags.connections,
             start_over_s=flags.start_over,
@@ -145,13 +134,13 @@ def _stop_when(until_updated: int | None) -> Callable[[FleetSnapshot], bool] | N
     return None if until_updated is None else lambda seen: seen.updated >= until_updated
 
 
-def _behaviour(fates: FateFlags, omadm: OmadmFlags) -> Behaviour:
+def _behaviour(fates: FateFlags, told: ToldFlags, omadm: OmadmFlags) -> Behaviour:
     return Behaviour(
         download_failure=fates.download_failure,
         corruption=fates.corruption,
         install_failure=fates.install_failure,
         fallback=fates.fallback,
-        silent_fallback=omadm.silent_fallback,
+        silent_fallback=told.silent_fallback,
         lost_report=omadm.lost_report,
         decline=omadm.decline,
         silence=fates.silence,
@@ -163,7 +152,7 @@ def _behaviour(fates: FateFlags, omadm: OmadmFlags) -> Behaviour:
         off_for_days=omadm.off_for_days,
         erratic=omadm.erratic,
         late=omadm.late,
-        odd=omadm.odd,
+        odd=told.odd,
         xml=omadm.xml,
         wrong_credentials=omadm.wrong_credentials,
         boot_session=omadm.boot_session,
@@ -198,22 +187,7 @@ def _of_document(path: Path) -> Iterator[OmadmDevice]:
         raise RosterError(f"{path}: there are no OMA-DM devices in it")
 
 
-def _write_devices(path: Path, account: str | None, devices: tuple[OmadmDevice, ...]) -> None:
-    """Write a devices file that ``overair import`` takes."""
-    if account is None:
-        raise CommandError("--write-devices needs --account, whose devices they are to be")
-    if path.suffix.lower() not in (".ndjson", ".jsonl"):
-        raise CommandError(f"{path}: a devices file that is written here ends in .ndjson")
-    lines = [json.dumps(_entry(device, account)) for device in devices]
-    try:
-        # Secrets are in it.
-        path.touch(mode=0o600)
-        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise CommandError(f"{path}: {error.strerror}") from error
-
-
-def _entry(device: OmadmDevice, account: str) -> dict[str, Any]:
+def _entry(device: OmadmDevice) -> dict[str, Any]:
     omadm: dict[str, Any] = {
         "clientSecret": device.client_secret,
         "serverSecret": device.server_secret,
@@ -222,7 +196,6 @@ def _entry(device: OmadmDevice, account: str) -> dict[str, Any]:
         host, port = device.address
         omadm["notify"] = {"host": host, "port": port}
     return {
-        "account": account,
         "deviceId": device.imei,
         "protocol": "OMADM",
         "make": device.make,

@@ -118,8 +118,7 @@ class Fleet:
 
     async def __aenter__(self) -> Self:
         options = self._options
-        # One more for a download of each.
-        Sockets.allow(2 * len(self._devices))
+        Sockets.allow(len(self._devices))
         await self._sockets.find(self._server)
         self._broken = asyncio.get_running_loop().create_future()
         async with AsyncExitStack() as stack:

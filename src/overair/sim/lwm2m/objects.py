@@ -3,6 +3,7 @@
 Not in here: how values are written (``tree``), and what becomes of an image (``update``).
 """
 
+from functools import lru_cache
 from typing import Protocol
 
 from overair.protocols.coap.events import Incoming
@@ -95,9 +96,8 @@ class Objects:
     def asked(self, incoming: Incoming) -> Response | None:
         """Answer a request; None: the power went before the answer."""
         request = incoming.request
-        try:
-            path = parse_path("/".join(request.path))
-        except UnreadableError:
+        path = _path(request.path)
+        if path is None:
             return _NOT_FOUND
         if request.method == Code.GET:
             return self._read(incoming, path)
@@ -166,3 +166,11 @@ class Objects:
                 return _CHANGED
             case _:
                 return _NOT_ALLOWED
+
+
+@lru_cache(maxsize=256)
+def _path(segments: tuple[str, ...]) -> Path | None:
+    try:
+        return parse_path("/".join(segments))
+    except UnreadableError:
+        return None

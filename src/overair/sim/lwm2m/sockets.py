@@ -32,14 +32,15 @@ class Sockets:
 
     @staticmethod
     def allow(count: int) -> None:
-        """Make room for so many. Raises ValueError if the system has none."""
+        """Make room for so many, and as many for downloads. Raises ValueError if there is none."""
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = count + _SPARE
-        if hard not in (resource.RLIM_INFINITY,) and wanted > hard:
+        most = (1 << 30) if hard == resource.RLIM_INFINITY else hard
+        if count + _SPARE > most:
             raise ValueError(
-                f"{count} devices need as many sockets, and this system allows {hard} open files"
+                f"{count} devices need as many sockets, and this system allows {most} open files"
             )
-        if wanted > soft:
+        wanted = min(2 * count + _SPARE, most)
+        if soft != resource.RLIM_INFINITY and wanted > soft:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
     async def find(self, server: Address) -> Address:

@@ -155,7 +155,6 @@ class Journal:
         self.change(ended_at=at, result=result, installed=installed)
         if installed:
             self._tally.updated += 1
-            self._tally.failed -= was_over
         elif not was_over:
             self._tally.failed += 1
 

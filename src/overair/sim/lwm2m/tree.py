@@ -40,7 +40,10 @@ def read(
         return Response(code=Code.UNAUTHORIZED)
     if accept == ContentFormat.LINK:
         return _discover(values, path)
-    found = {each: raw for each, raw in values.items() if each[: len(path)] == path}
+    if path in values:
+        found = {path: values[path]}
+    else:
+        found = {each: raw for each, raw in values.items() if each[: len(path)] == path}
     if not path or not found or (len(path) < 3 and plan.has(Oddity.NO_INSTANCE_READS)):
         return Response(code=Code.NOT_FOUND)
     if accept is None:

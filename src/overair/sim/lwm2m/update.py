@@ -27,6 +27,7 @@ _SMALL_SZX = 4
 _LONGEST_URI = 255
 _RESETS = (b"", b"\0")
 _DEFERRED_S = 2.0
+_AT_ONCE_S = 1.0
 INSTALL = "install"
 # What each scheme has for a number in resource 8.
 _SCHEMES = {"coap": 0, "http": 2, "https": 3}
@@ -91,6 +92,8 @@ class Machine:
         self._plan = AttemptPlan()
         self._attempts = 0
         self._intake: Intake | None = None
+        # How long a push is to be, as its first block says.
+        self._size: int | None = None
         self._pushed = False
         # What the next start shows, and whether the image runs then.
         self._after: tuple[State, Result, bool] | None = None
@@ -142,11 +145,12 @@ class Machine:
             self._take(intake, request.payload)
         elif block.offset + len(request.payload) != intake.size:
             return Response(code=Code.REQUEST_ENTITY_INCOMPLETE)
-        if self._is_past(self._plan.cut_at, request.size1):
+        size = self._size
+        if self._is_past(self._plan.cut_at, size):
             self._plan = replace(self._plan, cut_at=None)
             self._host.restart(self._plan.reboot_s)
             return None
-        if self._fails_now(request.size1, last=not block.more):
+        if self._fails_now(size, last=not block.more):
             self._fail(self._plan.code)
             return Response(code=Code.INTERNAL_SERVER_ERROR)
         if block.more:
@@ -240,6 +244,7 @@ class Machine:
         if not self._pushed or self._intake is None:
             self._begin("push")
         self._intake = Intake()
+        self._size = request.size1
         self._pushed = True
         self.uri = ""
         shown = State.IDLE if self._device.has(Oddity.SKIPS_DOWNLOADING) else State.DOWNLOADING
@@ -313,10 +318,7 @@ class Machine:
             case Fate.DEFERS:
                 self._host.ring(INSTALL, _DEFERRED_S)
             case Fate.RESTARTS_FIRST:
-                self._plan = replace(self._plan, fate=Fate.INSTALLS)
-                self._tried = False
-                self._after = (State.DOWNLOADED, Result.INITIAL, False)
-                self._host.restart(self._plan.reboot_s)
+                self._host.ring(INSTALL, _AT_ONCE_S)
             case Fate.HANGS:
                 self._host.ring(INSTALL, self._plan.hang_s)
             case _:
@@ -326,6 +328,12 @@ class Machine:
         """The time that it takes is over."""
         plan = self._plan
         match plan.fate:
+            case Fate.RESTARTS_FIRST:
+                self._plan = replace(plan, fate=Fate.INSTALLS)
+                self._tried = False
+                self._after = (State.DOWNLOADED, Result.INITIAL, False)
+                self._host.restart(plan.reboot_s)
+                return
             case Fate.DEFERS:
                 self._plan = replace(plan, fate=Fate.INSTALLS)
                 self._tried = False
