@@ -105,6 +105,18 @@ def test_the_environment_has_lists_tables_and_truth(file: Path) -> None:
         ('public_url = "fota.example"', {}, {}, "begins with http:// or https://"),
         ('trusted_proxies = ["everybody"]', {}, {}, "trusted_proxies: "),
         ('blocked_addresses = ["10.0.0.0/40"]', {}, {}, "blocked_addresses: "),
+        (
+            '[lwm2m]\nbootstrap_coaps = "0.0.0.0:5694"',
+            {},
+            {},
+            "lwm2m.bootstrap_coaps: devices have to be told where to register: public_coaps",
+        ),
+        (
+            '[lwm2m]\nbootstrap_coap = "0.0.0.0:5693"\npublic_coap = "fota.example:5683"',
+            {},
+            {},
+            "lwm2m.bootstrap_coap: gives accounts in the clear: needs no_sec and public_coap",
+        ),
         ('attribute_names = {fw = "firmware"}', {}, {}, "attribute_names.fw: 'firmware'"),
     ],
 )

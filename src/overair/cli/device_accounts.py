@@ -1,7 +1,8 @@
 """``overair device account|bootstrap``: the OMA-DM account of a device, and what brings it there.
 
 Secrets are shown only where they are asked for: ``account`` says whether there are some, ``bootstrap``
-writes them for the device.
+writes them for the device. The latter also writes what an LwM2M device needs to find the bootstrap server
+(``lwm2m_accounts.py``).
 """
 
 import sys
@@ -13,6 +14,7 @@ from cyclopts import Parameter
 from msgspec import UNSET
 
 from overair.cli import CommandError
+from overair.cli.lwm2m_accounts import bootstrap_account
 from overair.cli.options import DEFAULT, Common, Installation, print_json, with_installation
 from overair.core.ids import DeviceId
 from overair.devices.dm.bootstrap import (
@@ -38,7 +40,7 @@ SECRET_BYTES = 24  # of a secret that is made here: 32 characters
 NONCE_BYTES = 16
 STDIN = "-"
 
-Form = Literal["xml", "wbxml", "dm"]
+Form = Literal["xml", "wbxml", "dm", "lwm2m"]
 Auth = Literal["basic", "md5", "hmac"]
 
 
@@ -138,13 +140,16 @@ def bootstrap(
     form: Annotated[
         Form,
         Parameter(
-            name="--format", help="Client provisioning as xml or wbxml, or a DM bootstrap message."
+            name="--format",
+            help="Client provisioning as xml or wbxml, or a DM bootstrap message; lwm2m: the account of an LwM2M device at the bootstrap server, in JSON.",
         ),
     ] = "xml",
     out: Annotated[Path | None, Parameter(help="Where to. Default: standard output.")] = None,
     address: Annotated[
         str | None,
-        Parameter(help="Where the device reaches the server. Default: setting public_url and /dm."),
+        Parameter(
+            help="Where the device reaches the server. Default: setting public_url and /dm; for lwm2m: setting lwm2m.public_bootstrap_coaps."
+        ),
     ] = None,
     pin: Annotated[
         str | None, Parameter(help="A PIN that the user types in: authenticates the message.")
@@ -153,9 +158,20 @@ def bootstrap(
         str | None, Parameter(help="The network's key for the subscriber, in hexadecimal digits.")
     ] = None,
 ) -> int:
-    """Write the document that gives a device its OMA-DM account. It holds the secrets."""
+    """Write the document that gives a device its account. It holds the secrets."""
     settings = common.settings()
     seal = Seal(installation_key(settings))
+    if form == "lwm2m":
+        if pin or network_key:
+            raise CommandError("--pin and --network-key are for OMA-DM devices")
+        where = address or _coaps(settings.lwm2m.public_bootstrap_coaps)
+        if not where:
+            raise CommandError(
+                "say where devices reach the bootstrap server:"
+                " --address, or setting lwm2m.public_bootstrap_coaps"
+            )
+        _write(_run(common, lambda tx: bootstrap_account(tx, imei, where, seal), seal), out)
+        return 0
     place = address or (settings.public_url.rstrip("/") + "/dm" if settings.public_url else "")
     if not place:
         raise CommandError("say where devices reach the server: --address, or setting public_url")
@@ -183,18 +199,27 @@ def bootstrap(
     for warning in made.warnings:
         print(f"overair: {warning}", file=sys.stderr)
     print(f"overair: address {place}, content type {made.content_type}", file=sys.stderr)
+    _write(made.document.decode() if form == "xml" else made.document, out)
+    return 0
+
+
+def _coaps(place: str) -> str:
+    return f"coaps://{place}" if place else ""
+
+
+def _write(document: str | bytes, out: Path | None) -> None:
+    """Write it to a file that only its owner can read, or to standard output."""
     if out is not None:
         try:
             out.touch(mode=0o600)
-            out.write_bytes(made.document)
+            out.write_bytes(document if isinstance(document, bytes) else document.encode())
         except OSError as error:
             raise CommandError(f"{out}: {error.strerror}") from error
-    elif form == "xml":
-        print(made.document.decode(), end="")
+    elif isinstance(document, str):
+        print(document, end="")
     else:
-        sys.stdout.buffer.write(made.document)
+        sys.stdout.buffer.write(document)
         sys.stdout.buffer.flush()
-    return 0
 
 
 def _run(common: Common, work_on: Callable[[Tx], T], seal: Seal) -> T:

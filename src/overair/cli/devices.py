@@ -1,6 +1,6 @@
 """``overair device show|refresh``: what is known of one device, its token, and asking it anew.
 
-Accounts of OMA-DM devices: ``device_accounts.py``.
+Accounts of OMA-DM devices: ``device_accounts.py``; keys of LwM2M devices: ``lwm2m_accounts.py``.
 """
 
 import hmac
@@ -11,6 +11,7 @@ from rich.table import Table
 
 from overair.cli import CommandError
 from overair.cli.device_accounts import account, account_facts, bootstrap
+from overair.cli.lwm2m_accounts import keys, lwm2m_facts
 from overair.cli.options import DEFAULT, Common, Installation, print_json, with_installation
 from overair.cli.screen import Screen
 from overair.core.credentials import device_token, fingerprint
@@ -25,7 +26,6 @@ from overair.store import (
     devices,
     fleet,
     inventory,
-    lwm2m_accounts,
     lwm2m_registrations,
     slots,
 )
@@ -35,6 +35,7 @@ from overair.store.fleet import Known
 app = App(name="device", help="Look at single devices, their tokens and their accounts.")
 app.command(account)
 app.command(bootstrap)
+app.command(keys)
 
 ATTEMPTS_SHOWN = 10
 
@@ -55,7 +56,8 @@ def _facts(tx: Tx, imei: str, key: bytes) -> dict[str, Any]:
     protocols = set()
     if omadm is not None:
         protocols.add("OMADM")
-    if lwm2m_accounts.terms_of(tx, [known.id]):
+    lwm2m = lwm2m_facts(tx, known.id)
+    if lwm2m is not None:
         protocols.add("LWM2M")
     return {
         "deviceId": imei,
@@ -81,6 +83,7 @@ def _facts(tx: Tx, imei: str, key: bytes) -> dict[str, Any]:
         "refreshTime": record.refreshed_at,
         "protocols": sorted(protocols),
         "omadm": omadm,
+        "lwm2m": lwm2m,
         "registration": _registration(tx, known.id),
         "attributes": inventory.attributes(tx, known.id),
         "software": [
@@ -194,6 +197,8 @@ def _print(found: dict[str, Any]) -> None:
         table.add_row(name, _said(name, value, found))
     for name, value in (found["omadm"] or {}).items():
         table.add_row(f"omadm {name}", value or "not set")
+    for name, value in (found["lwm2m"] or {}).items():
+        table.add_row(f"lwm2m {name}", "not set" if value is None else str(value))
     for name, value in (found["registration"] or {}).items():
         table.add_row(f"registration {name}", "" if value is None else str(value))
     if found["registration"] is None and found["protocol"] == "LWM2M":
