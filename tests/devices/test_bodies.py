@@ -5,10 +5,19 @@ import asyncio
 import pytest
 
 from overair.devices import asgi
-from overair.devices.asgi import DisconnectError, Message, Request, SlowError, TooLargeError
+from overair.devices.asgi import (
+    CrowdedError,
+    DisconnectError,
+    Message,
+    Request,
+    SlowError,
+    TooLargeError,
+)
+from overair.devices.slow import SlowBodies
+from tests.waiting import until
 
 
-def _request(*messages: Message) -> Request:
+def _request(*messages: Message, client: str = "") -> Request:
     """A request whose client sends these messages, and then nothing more."""
     left = list(messages)
 
@@ -18,7 +27,8 @@ def _request(*messages: Message) -> Request:
         await asyncio.get_running_loop().create_future()
         raise AssertionError("nothing comes")
 
-    return Request({"method": "PUT", "path": "/", "headers": []}, receive)
+    scope = {"method": "PUT", "path": "/", "headers": [], "client": (client, 1)}
+    return Request(scope, receive)
 
 
 def _piece(body: bytes, *, more: bool = True) -> Message:
@@ -47,6 +57,43 @@ async def test_a_slow_body_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) ->
     assert task is not None
     assert task.cancelling() == 0
     await asyncio.sleep(0)
+
+
+async def test_the_longest_waiting_makes_room() -> None:
+    """Of one address its own, beyond all of them whoever is first; those that are whole count no more."""
+    bodies = SlowBodies(after_s=0.0, of_an_address=2, in_all=3)
+    waiting: list[tuple[str, asyncio.Task[bytes]]] = []
+
+    async def begin(address: str) -> None:
+        before = len(bodies)
+        made = asyncio.create_task(_request(_piece(b"x"), client=address).body(5, bodies))
+        waiting.append((address, made))
+        await until(lambda: joined(before), f"{address} to be waited for")
+
+    async def joined(before: int) -> bool:
+        return len(bodies) > before or any(task.done() for _, task in waiting)
+
+    async def cut() -> str:
+        found = [(address, task) for address, task in waiting if task.done()]
+        assert len(found) == 1
+        waiting.remove(found[0])
+        with pytest.raises(CrowdedError):
+            await found[0][1]
+        return found[0][0]
+
+    await begin("one")
+    await begin("two")
+    await begin("two")
+    assert len(bodies) == 3
+    await begin("two")
+    assert await cut() == "two"
+    await begin("three")
+    assert await cut() == "one"
+    assert len(bodies) == 3
+    for _, task in waiting:
+        task.cancel()
+    await asyncio.gather(*(task for _, task in waiting), return_exceptions=True)
+    assert len(bodies) == 0
 
 
 async def test_a_stop_is_no_slowness(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ Every answer has a Content-Length and is sent in one piece: small clients need t
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -30,10 +30,25 @@ class SlowError(Exception):
     """The request's body did not arrive in time."""
 
 
+class CrowdedError(Exception):
+    """The request's body was slow to arrive, and so were too many others."""
+
+
+class Slow(Protocol):
+    """Keeps count of requests whose bodies are slow to arrive, and may ``cut`` some of them."""
+
+    after_s: float
+    """What is slow."""
+
+    def join(self, request: "Request") -> None: ...
+
+    def leave(self, request: "Request") -> None: ...
+
+
 class Request:
     """A request as ASGI gives it; headers are looked up by their lower-case name."""
 
-    __slots__ = ("_expired", "_receive", "headers", "method", "path", "scope")
+    __slots__ = ("_ended", "_reader", "_receive", "_timer", "headers", "method", "path", "scope")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
@@ -43,7 +58,7 @@ class Request:
         # Still percent-encoded: only there is an encoded slash different from a separator.
         self.path: bytes | str = scope.get("raw_path") or scope["path"]
         self._receive = receive
-        self._expired = False  # its body was waited for too long
+        self._ended: type[Exception] | None = None  # why its body is waited for no longer
 
     def header(self, name: bytes) -> str | None:
         value = self.headers.get(name)
@@ -64,8 +79,8 @@ class Request:
     def receive(self) -> Receive:
         return self._receive
 
-    async def body(self, limit: int) -> bytes:
-        """The whole body. Raises TooLargeError, DisconnectError, SlowError."""
+    async def body(self, limit: int, slow: Slow | None = None) -> bytes:
+        """The whole body. Raises TooLargeError, DisconnectError, SlowError, and with ``slow`` CrowdedError."""
         length = self.headers.get(b"content-length", b"0")
         if length.isdigit() and int(length) > limit:
             raise TooLargeError
@@ -73,19 +88,37 @@ class Request:
         task = asyncio.current_task()
         assert task is not None
         others = task.cancelling()
-        timer = asyncio.get_running_loop().call_later(BODY_S, self._expire, task)
+        later = asyncio.get_running_loop().call_later
+        self._reader = task
+        if slow is None:
+            self._timer = later(BODY_S, self._end, SlowError)
+        else:
+            self._timer = later(slow.after_s, self._note, slow)
         try:
             return await self._body(limit)
         except asyncio.CancelledError:
-            if self._expired and task.uncancel() <= others:
-                raise SlowError from None
+            if self._ended is not None and task.uncancel() <= others:
+                raise self._ended from None
             raise
         finally:
-            timer.cancel()
+            self._timer.cancel()
+            if slow is not None:
+                slow.leave(self)
 
-    def _expire(self, task: "asyncio.Task[object]") -> None:
-        self._expired = True
-        task.cancel()
+    def _note(self, slow: Slow) -> None:
+        self._timer = asyncio.get_running_loop().call_later(
+            BODY_S - slow.after_s, self._end, SlowError
+        )
+        slow.join(self)
+
+    def cut(self) -> None:
+        """Wait for its body no longer, which is being waited for: there are too many."""
+        self._end(CrowdedError)
+
+    def _end(self, why: type[Exception]) -> None:
+        if self._ended is None:
+            self._ended = why
+            self._reader.cancel()
 
     async def _body(self, limit: int) -> bytes:
         pieces: list[bytes] = []

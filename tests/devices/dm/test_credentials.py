@@ -1,6 +1,7 @@
 """Who is let in, and who not: credentials, nonces, and strangers (oma-dm 11)."""
 
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -333,6 +334,26 @@ async def test_thirty_wrong_tries_a_minute(each_yard: Yard) -> None:
     assert codes(await other.begin())[0] == 212
     await each_yard.field.wait(seconds=61)
     assert codes(await modem.begin())[0] == 212
+
+
+async def test_a_session_goes_on_while_others_guess(each_yard: Yard) -> None:
+    """A device that was let in gives no credentials any more, so nobody's tries keep it out."""
+    modem = await each_yard.modem(1)
+    await each_yard.campaign(1)
+    reply = await modem.begin()
+    stranger = Modem(home=each_yard.field, imei=modem.imei, user=modem.user)
+    for name in (stranger.user, None):
+        statuses = []
+        for number in range(31):
+            stranger.session_id, stranger.msg_id = f"{number}", 0
+            message = stranger.message(stranger.package_1(), cred=WRONG)
+            source = replace(message.header.source, name=name)
+            message = replace(message, header=replace(message.header, source=source))
+            statuses.append((await stranger.post(encode(message, stranger.form))).status)
+        assert statuses == [200] * 30 + [429]
+    while not is_end(reply):
+        reply = await modem.send(modem.answers(reply))
+    assert await each_yard.state(1) == "running"
 
 
 def test_long_names_are_not_kept() -> None:

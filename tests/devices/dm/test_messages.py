@@ -1,5 +1,6 @@
 """What is HTTP about a message: types, lengths, sizes, and whatever a stranger sends (oma-dm 3, 15)."""
 
+import asyncio
 from pathlib import Path
 from random import Random
 
@@ -12,7 +13,7 @@ from overair.devices.dm import edge
 from overair.protocols.syncml.codec import Form, MediaType, encode
 from overair.protocols.syncml.values import UnencodableError
 from tests.devices.dm.modem import WBXML, XML, Modem, codes
-from tests.devices.dm.yard import Yard
+from tests.devices.dm.yard import Yard, open_yard
 from tests.devices.field import MONDAY, Wire, with_settings
 from tests.serving import ask
 
@@ -231,3 +232,40 @@ async def test_bodies_that_do_not_come(yard: Yard, monkeypatch: pytest.MonkeyPat
         await wire.send(b" " * 499)
         assert (await wire.reply("POST")).status == 400  # it had arrived, and was waited for
         await wire.close()
+
+
+async def begun(yard: Yard, path: str = "/dm") -> Wire:
+    """A message whose body does not come."""
+    wire = await Wire.open(yard.field.base_url)
+    await wire.send(
+        b"POST %s HTTP/1.1\r\nHost: h\r\nContent-Type: application/vnd.syncml.dm+xml\r\n"
+        b"Content-Length: 500\r\n\r\n<" % path.encode()
+    )
+    return wire
+
+
+@pytest.mark.parametrize("limit", ["SLOW_OF_ONE", "SLOW_IN_ALL"])
+async def test_crowds_of_bodies_that_do_not_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    """Beyond a limit the one that was waited for longest is told to come again, and devices get in."""
+    monkeypatch.setattr(edge, limit, 3)
+    monkeypatch.setattr(edge, "SLOW_S", 0.01)
+    async with open_yard(tmp_path / "data") as yard:
+        modem = await yard.modem(1)
+        stuck = [await begun(yard), await begun(yard, "/dm/notify/nothing")]
+        # Cut from the front: each that comes now ends one.
+        for _ in range(4):
+            stuck.append(await begun(yard))
+            if len(stuck) <= 3:
+                continue
+            wire = stuck.pop(0)
+            reply = await asyncio.wait_for(wire.reply("POST"), 10)
+            assert reply.status == 503
+            assert reply.header("retry-after") == "30"
+            await wire.close()
+        assert codes(await modem.begin())[0] == 212
+        for wire in stuck:
+            await wire.send(b" " * 499)
+            assert (await wire.reply("POST")).status == 400
+            await wire.close()

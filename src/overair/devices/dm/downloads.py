@@ -20,7 +20,7 @@ import structlog
 from overair.config import Settings
 from overair.core.attempt import AttemptState
 from overair.core.ids import AttemptId
-from overair.devices.asgi import Answer, Request, Send, SlowError, TooLargeError
+from overair.devices.asgi import Answer, Request, Send, Slow, SlowError, TooLargeError
 from overair.devices.sending import Sending
 from overair.engine import push
 from overair.engine.outcome import note_bytes
@@ -135,10 +135,12 @@ class Downloads:
             return Answer(410, headers=NO_STORE)
         return found
 
-    async def install_status(self, request: Request, token: str, now: datetime) -> Answer:
+    async def install_status(
+        self, request: Request, token: str, now: datetime, slow: Slow
+    ) -> Answer:
         """Take what the device says of its download; nobody learns anything from the answer."""
         try:
-            body = await request.body(STATUS_BYTES)
+            body = await request.body(STATUS_BYTES, slow)
         except (TooLargeError, SlowError):
             body = b""
         attempt_id = self.attempt_of(token)

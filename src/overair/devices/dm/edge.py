@@ -22,6 +22,7 @@ from overair.clock import Clock
 from overair.config import Settings
 from overair.devices.asgi import (
     Answer,
+    CrowdedError,
     DisconnectError,
     Receive,
     Request,
@@ -39,6 +40,7 @@ from overair.devices.dm.exchange import MOST_DATA_BYTES, DataWantedError, Handle
 from overair.devices.dm.guesses import Guesses
 from overair.devices.gate import Gate
 from overair.devices.seen import SeenBuffer
+from overair.devices.slow import SlowBodies
 from overair.devices.throttle import Throttle, is_public
 from overair.protocols.omadm.device_id import parse_device_id
 from overair.protocols.omadm.exchange import Request as DmRequest
@@ -55,6 +57,9 @@ PATH: Final = "/dm"
 AT_ONCE: Final = 512  # messages that one process works on; more are told to come again
 BURST_S: Final = 10  # seconds whose messages an address may send at once
 BUSY_S: Final = b"30"
+SLOW_S: Final = 1.0  # after which a body that is not whole is one of those that are counted
+SLOW_OF_ONE: Final = 64  # of them from one address; a whole site may be behind one
+SLOW_IN_ALL: Final = 1024
 _HMAC: Final = HMAC_HEADER.encode()
 _IMEI_CHARS: Final = 14  # of a device's number that are compared
 
@@ -91,6 +96,7 @@ class Dm:
         self._throttle: Throttle[str] = Throttle(rate, rate * BURST_S)
         self._guesses = Guesses()
         self._under_way = 0
+        self._slow = SlowBodies(after_s=SLOW_S, of_an_address=SLOW_OF_ONE, in_all=SLOW_IN_ALL)
         # The last package that went inside a session: each of its messages needs it again.
         self._data: tuple[str, bytes] | None = None
 
@@ -105,6 +111,8 @@ class Dm:
             answer = Answer(413, headers=NO_STORE)
         except SlowError:
             answer = Answer(408, headers=NO_STORE)
+        except CrowdedError:
+            answer = _busy()
         except DisconnectError:
             return
         except StoreError as error:
@@ -137,7 +145,7 @@ class Dm:
                 return await rooms.downloads.package(request, send, token, now)
             case ["notify", token]:
                 _expect(request, "POST")
-                return await rooms.downloads.install_status(request, token, now)
+                return await rooms.downloads.install_status(request, token, now, self._slow)
             case _:
                 raise _RefusedError(404)
 
@@ -149,7 +157,7 @@ class Dm:
         if kind is None:
             raise _RefusedError(415)
         self._admit(request)
-        body = await request.body(LIMITS.body_bytes)
+        body = await request.body(LIMITS.body_bytes, self._slow)
         # Not before it is whole: a few hundred that never are would keep all devices out.
         self._expect_room()
         self._under_way += 1
@@ -186,7 +194,8 @@ class Dm:
         rooms = self._rooms
         guess = (_claimed(message), request.client)
         wait_s = self._guesses.wait_s(guess, rooms.clock.monotonic())
-        if wait_s:
+        # What gives no credentials guesses none: a session that was let in goes on all the same.
+        if wait_s and message.gives_credentials:
             raise _RefusedError(429, (b"retry-after", b"%d" % wait_s))
         surroundings = Surroundings(
             settings=rooms.settings,

@@ -56,6 +56,11 @@ class Request:
         return self.message.header.source.uri
 
     @property
+    def gives_credentials(self) -> bool:
+        """Tell whether it tries to show who it is; within a session it need not."""
+        return self.hmac_given or self.message.header.cred is not None
+
+    @property
     def session_id(self) -> str:
         """The session that it belongs to."""
         return self.message.header.session_id
@@ -165,7 +170,7 @@ class Entrance:
             if self._is_struck_out():
                 return self._shut()
             if not self._is_right_mac():
-                return self._refuse(wrong=request.hmac_given or header.cred is not None)
+                return self._refuse(wrong=request.gives_credentials)
         if self.account.blocked:
             return self._settle(StatusCode.FORBIDDEN, AuditKind.BLOCKED, forget=True)
         if header.msg_id <= session.client_msg:
@@ -183,7 +188,7 @@ class Entrance:
         request, header, account = self.request, self.request.message.header, self.account
         starts = header.msg_id == _FIRST
         known = accounts.was_refused(account, header.session_id, self.now)
-        given = header.cred is not None or request.hmac_given
+        given = request.gives_credentials
         if not starts and not given and not known:
             return self._settle(StatusCode.TIMEOUT, AuditKind.UNKNOWN_SESSION, bare=True)
         if not starts and self._is_struck_out():
