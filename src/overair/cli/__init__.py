@@ -40,6 +40,7 @@ COMMANDS = (
     ("token", "tokens:app", "Make and end the tokens of the network feed."),
     ("callbacks", "callbacks:callbacks", "Look at callbacks and their deliveries."),
     ("simulate", "simulate:simulate", "Run a fleet of simulated devices."),
+    ("simulation", "simulation:app", "Run the whole system under a seed, in virtual time."),
     ("demo", "demo:demo", "Run a whole campaign over simulated devices, then stay up."),
     ("openapi", "server:openapi", "Print the OpenAPI document of the management API."),
 )
