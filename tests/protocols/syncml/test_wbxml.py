@@ -2,9 +2,11 @@
 
 import pytest
 
-from overair.protocols.syncml.as_wbxml import decode_wbxml, encode_wbxml
+from overair.protocols.syncml.as_wbxml import WbxmlSink, decode_wbxml
 from overair.protocols.syncml.codec import Form, MediaType, decode, encode
-from overair.protocols.syncml.elements import Element
+from overair.protocols.syncml.elements import Content, Element
+from overair.protocols.syncml.message import Item, Replace
+from overair.protocols.syncml.read import read_message
 from overair.protocols.syncml.tokens import CODES, DMDDF, METINF, SYNCML, TAGS
 from overair.protocols.syncml.values import (
     LimitError,
@@ -18,10 +20,17 @@ FRAME = bytes.fromhex("02a4016a00")
 PUBLIC = b"-//SYNCML//DTD SyncML 1.2//EN"
 
 
-def value(content: bytes, table: bytes = b"") -> str | bytes:
+def value(content: bytes, table: bytes = b"") -> Content:
     """Return what a Data with this content is read as."""
     frame = FRAME[:-1] + bytes([len(table)]) + table
-    return decode_wbxml(frame + b"\x4f" + content + b"\x01")[0].value
+    return decode_wbxml(frame + b"\x4f" + content + b"\x01")[0][1]
+
+
+def written(value: str | bytes, *, stored: bool = False) -> bytes:
+    """Return a document of nothing but this Data."""
+    out = WbxmlSink(2)
+    out.data(value, stored=stored)
+    return out.body()
 
 
 @pytest.mark.parametrize(
@@ -157,19 +166,20 @@ def test_the_code_page_stays_across_elements() -> None:
     # Meta( page 1, Type, page 0 ) Item, and Meta( page 1, Type ) page 0, Item.
     for switched in (b"\x5a\x00\x01\x13\x00\x00\x01\x14", b"\x5a\x00\x01\x13\x01\x00\x00\x14"):
         root = decode_wbxml(FRAME + b"\x6d" + switched + b"\x01")[0]
-        assert [child.name for child in root.children] == ["Meta", "Item"]
-        assert root.children[0].children[0].page == METINF
+        assert root == ("SyncML", [("Meta", [("Type", "")]), ("Item", "")])
     # Without the switch the same number is another element.
     root = decode_wbxml(FRAME + b"\x6d\x5a\x00\x01\x13\x01\x14\x01")[0]
-    assert root.children[1].name == "Version"
+    assert root == ("SyncML", [("Meta", [("Type", "")]), ("Version", "")])
 
 
 def test_trees_of_devices_are_read() -> None:
     """TNDS on page 2 is accepted in a message, whose Data then has no text."""
     root = decode_wbxml(FRAME + b"\x4f\x00\x02\x60\x64\x66\x03State\x00\x01\x01\x01\x01")[0]
-    assert root.children[0].name == "MgmtTree"
-    assert root.children[0].children[0].children[0].value == "State"
-    assert root.value == ""
+    assert root == ("Data", [("MgmtTree", [("Node", [("NodeName", "State")])])])
+    header: Element = ("SyncHdr", [("SessionID", "1"), ("MsgID", "1")])
+    body: Element = ("SyncBody", [("Replace", [("Item", [root])])])
+    (command,) = read_message(("SyncML", [header, body])).commands
+    assert command == Replace(cmd_id="", items=(Item(data=""),))
 
 
 def test_the_tables() -> None:
@@ -196,27 +206,27 @@ def test_the_tables() -> None:
 
 def test_text_is_written_inline_or_opaque() -> None:
     """Text goes inline, bytes and text with a NUL opaque, and what is asked for that way."""
-    assert encode_wbxml(Element("Data", "a"), 2) == FRAME + b"\x4f\x03a\x00\x01"
-    assert encode_wbxml(Element("Data", "a\x00"), 2) == FRAME + b"\x4f\xc3\x02a\x00\x01"
-    assert encode_wbxml(Element("Data", b"\xff"), 2) == FRAME + b"\x4f\xc3\x01\xff\x01"
-    assert encode_wbxml(Element("Data", "a", opaque=True), 2) == FRAME + b"\x4f\xc3\x01a\x01"
-    assert encode_wbxml(Element("Data"), 2) == FRAME + b"\x0f"
+    assert written("a") == FRAME + b"\x4f\x03a\x00\x01"
+    assert written("a\x00") == FRAME + b"\x4f\xc3\x02a\x00\x01"
+    assert written(b"\xff") == FRAME + b"\x4f\xc3\x01\xff\x01"
+    assert written("a", stored=True) == FRAME + b"\x4f\xc3\x01a\x01"
+    for nothing in (written(""), written(b""), written("", stored=True)):
+        assert nothing == FRAME + b"\x0f"
 
 
 @pytest.mark.parametrize("length", [0x7F, 0x80, 0x3FFF, 0x4000, 0xFFFF])
 def test_lengths_of_any_size(length: int) -> None:
     """Opaque data of any length is read as it was written."""
     limits = SyncmlLimits(body_bytes=2**20)
-    written = encode_wbxml(Element("Data", b"x" * length), 2)
-    assert decode_wbxml(written, limits)[0].value == b"x" * length
+    assert decode_wbxml(written(b"x" * length), limits)[0] == ("Data", b"x" * length)
 
 
 def test_what_wbxml_cannot_hold() -> None:
     """Half characters and versions that do not exist cannot be written."""
     with pytest.raises(UnencodableError):
-        encode_wbxml(Element("Data", "\ud800"), 2)
+        written("\ud800")
     with pytest.raises(UnencodableError):
-        encode_wbxml(Element("Data"), 4)
+        WbxmlSink(4)
 
 
 def test_limits() -> None:

@@ -9,8 +9,10 @@ Written: public id 0x1201, UTF-8, an empty string table; text inline, opaque whe
 NUL or is an Item's Data that is to be stored (which is also how libwbxml has it). The version is the peer's own, never a higher one: engines exist that refuse 1.3.
 """
 
-from overair.protocols.syncml.elements import Element, joined
-from overair.protocols.syncml.tokens import CODES, PUBLIC_ID, PUBLIC_IDS, SYNCML, TAGS
+from collections.abc import Iterable, Sequence
+
+from overair.protocols.syncml.elements import Content, Element, joined
+from overair.protocols.syncml.tokens import CODES, METINF, PUBLIC_ID, PUBLIC_IDS, SYNCML, TAGS
 from overair.protocols.syncml.values import (
     LIMITS,
     LimitError,
@@ -43,6 +45,13 @@ _NAMES = {
     )
     for page, tags in TAGS.items()
 }
+# What stands before the text of an element, and after it.
+_CODES = CODES[SYNCML]
+_INLINE = {
+    page: {name: bytes([code | _HAS_CONTENT, _STR_I]) for name, code in codes.items()}
+    for page, codes in CODES.items()
+}
+_END_OF_INLINE = bytes([0, _END])
 
 _UTF_8 = 106
 # Unknown, and US-ASCII: both are UTF-8 for what they may hold.
@@ -76,7 +85,10 @@ def _document(body: bytes, at: int, table: bytes, limits: SyncmlLimits) -> tuple
     # The page is a state of the parser: it stays until it is switched, across elements.
     page = SYNCML
     names = _NAMES[SYNCML]
-    opened: list[Element] = []
+    # Of the open element its name and its children so far; and the same of those around it.
+    inside = ""
+    children: list[Element] = []
+    opened: list[tuple[str, list[Element]]] = []
     # The pieces of text seen since the last tag: all of an element's value, if it has no children.
     pieces: list[str | bytes] = []
     elements = text = 0
@@ -86,13 +98,14 @@ def _document(body: bytes, at: int, table: bytes, limits: SyncmlLimits) -> tuple
         if token == _END:
             if not opened:
                 raise MalformedError("an element ends that has not begun")
-            element = opened.pop()
+            content: Content = children or (joined(pieces, limits) if pieces else "")
             if pieces:
-                if not element.children:
-                    element.value = joined(pieces, limits)
                 pieces = []
+            element = inside, content
+            inside, children = opened.pop()
             if not opened:
                 return element, at
+            children.append(element)
             continue
         if token in _TEXTS:
             piece, at = _piece(body, at, token, table)
@@ -117,27 +130,27 @@ def _document(body: bytes, at: int, table: bytes, limits: SyncmlLimits) -> tuple
             raise LimitError(f"more than {limits.elements} elements")
         if len(opened) == limits.depth:
             raise LimitError(f"elements nested deeper than {limits.depth}")
-        element = Element(name, "", [], page)
-        if opened:
-            opened[-1].children.append(element)
-            if pieces:
-                pieces = []
-        elif not token & _HAS_CONTENT:
-            return element, at
-        if token & _HAS_CONTENT:
-            if opened and body[at] == _STR_I:
-                end = body.find(0, at)
-                if end > 0 and body[end + 1] == _END:
-                    value = _text(body[at + 1 : end])
-                    text += len(value)
-                    if text > limits.text:
-                        raise LimitError(f"more than {limits.text} characters of text")
-                    if len(value) > limits.value:
-                        raise LimitError(f"a value of more than {limits.value} characters")
-                    element.value = value
-                    at = end + 2
-                    continue
-            opened.append(element)
+        if pieces:
+            pieces = []
+        if not token & _HAS_CONTENT:
+            if not opened:
+                return (name, ""), at
+            children.append((name, ""))
+            continue
+        if opened and body[at] == _STR_I:
+            end = body.find(0, at)
+            if end > 0 and body[end + 1] == _END:
+                value = _text(body[at + 1 : end])
+                text += len(value)
+                if text > limits.text:
+                    raise LimitError(f"more than {limits.text} characters of text")
+                if len(value) > limits.value:
+                    raise LimitError(f"a value of more than {limits.value} characters")
+                children.append((name, value))
+                at = end + 2
+                continue
+        opened.append((inside, children))
+        inside, children = name, []
 
 
 def _no_tag(token: int, page: int) -> MalformedError:
@@ -221,44 +234,88 @@ def _text(text: bytes) -> str:
         raise MalformedError("text that is not UTF-8") from None
 
 
-def encode_wbxml(root: Element, version: int) -> bytes:
-    """Write a document in this version."""
-    if version not in VERSIONS:
-        raise UnencodableError(f"there is no WBXML 1.{version}")
-    out = bytearray([version])
-    out += _USUAL_FRAME
-    _put(out, root, SYNCML)
-    return bytes(out)
+class WbxmlSink:
+    """Takes a message's elements, and makes a document in one version of WBXML."""
 
+    def __init__(self, version: int) -> None:
+        if version not in VERSIONS:
+            raise UnencodableError(f"there is no WBXML 1.{version}")
+        self._out = bytearray([version])
+        self._out += _USUAL_FRAME
+        self._page = SYNCML  # on which the parser is left
 
-def _put(out: bytearray, element: Element, page: int) -> int:
-    """Write an element; return the code page that the parser is left on."""
-    if element.page != page:
-        page = element.page
-        out += bytes([_SWITCH_PAGE, page])
-    code = CODES[page][element.name]
-    if element.children:
-        out.append(code | _HAS_CONTENT)
-        for child in element.children:
-            page = _put(out, child, page)
-        out.append(_END)
-    elif element.value:
-        out.append(code | _HAS_CONTENT)
-        value = element.value
-        try:
-            data = value.encode() if isinstance(value, str) else value
-        except UnicodeEncodeError:
-            raise UnencodableError("text that is not Unicode") from None
-        if element.opaque or data is value or 0 in data:
-            out.append(_OPAQUE)
-            _put_integer(out, len(data))
-            out += data
-            out.append(_END)
+    def open(self, name: str) -> int:
+        """Begin an element; return what its end has to be given."""
+        if self._page != SYNCML:
+            self._switch(SYNCML)
+        self._out.append(_CODES[name] | _HAS_CONTENT)
+        return len(self._out)
+
+    def close(self, name: str, mark: int) -> None:
+        """End it; an element with nothing in it is a tag without content."""
+        if len(self._out) == mark:
+            self._out[-1] = _CODES[name]
         else:
-            out += b"\x03%b\x00\x01" % data
-    else:
-        out.append(code)
-    return page
+            self._out.append(_END)
+
+    def leaves(self, leaves: Iterable[tuple[str, str]]) -> None:
+        """Write elements that have text, or nothing."""
+        if self._page != SYNCML:
+            self._switch(SYNCML)
+        self._write(leaves, SYNCML)
+
+    def meta(self, leaves: Sequence[tuple[str, str]]) -> None:
+        """Write a Meta of these elements, which are on a page of their own."""
+        mark = self.open("Meta")
+        if leaves:
+            self._switch(METINF)
+            self._write(leaves, METINF)
+        self.close("Meta", mark)
+
+    def data(self, value: str | bytes, *, stored: bool) -> None:
+        """Write an Item's Data; what is to be stored goes opaque."""
+        if not value or not (stored or isinstance(value, bytes)):
+            self.leaves((("Data", value if isinstance(value, str) else ""),))
+            return
+        mark = self.open("Data")
+        self._opaque(value if isinstance(value, bytes) else _bytes(value))
+        self.close("Data", mark)
+
+    def body(self) -> bytes:
+        """Return the document."""
+        return bytes(self._out)
+
+    def _switch(self, page: int) -> None:
+        self._page = page
+        self._out += bytes([_SWITCH_PAGE, page])
+
+    def _write(self, leaves: Iterable[tuple[str, str]], page: int) -> None:
+        out, inline, codes = self._out, _INLINE[page], CODES[page]
+        for name, text in leaves:
+            if not text:
+                out.append(codes[name])
+                continue
+            data = _bytes(text)
+            if 0 in data:
+                out.append(codes[name] | _HAS_CONTENT)
+                self._opaque(data)
+                out.append(_END)
+            else:
+                out += inline[name]
+                out += data
+                out += _END_OF_INLINE
+
+    def _opaque(self, data: bytes) -> None:
+        self._out.append(_OPAQUE)
+        _put_integer(self._out, len(data))
+        self._out += data
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise UnencodableError("text that is not Unicode") from None
 
 
 def _put_integer(out: bytearray, value: int) -> None:

@@ -11,11 +11,11 @@ as references, because an XML parser would otherwise change them.
 
 import re
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from collections.abc import Iterable, Sequence
 from typing import NoReturn
 from xml.parsers import expat
 
 from overair.protocols.syncml.elements import Builder, Element
-from overair.protocols.syncml.tokens import METINF
 from overair.protocols.syncml.values import (
     LIMITS,
     LimitError,
@@ -77,26 +77,48 @@ def _skipped_entity(name: str, is_parameter: bool) -> NoReturn:
     raise MalformedError("an entity that is not XML's own")
 
 
-def encode_xml(root: Element) -> bytes:
-    """Write a document."""
-    out: list[str] = []
-    _put(out, root, f' xmlns="{NAMESPACE}"')
-    text = "".join(out)
-    if _FORBIDDEN.search(text):
-        raise UnencodableError("a character that XML cannot hold")
-    return text.encode()
+class XmlSink:
+    """Takes a message's elements, and makes a document in XML."""
 
+    def __init__(self) -> None:
+        self._out: list[str] = []
 
-def _put(out: list[str], element: Element, attributes: str) -> None:
-    name = element.name
-    if element.children:
-        out.append(f"<{name}{attributes}>")
-        for child in element.children:
-            _put(out, child, f' xmlns="{METINF_NAMESPACE}"' if child.page == METINF else "")
-        out.append(f"</{name}>")
-    elif isinstance(element.value, bytes):
-        raise UnencodableError("bytes in XML: they go as base64 text")
-    elif element.value:
-        out.append(f"<{name}{attributes}>{element.value.translate(_ESCAPES)}</{name}>")
-    else:
-        out.append(f"<{name}{attributes}/>")
+    def open(self, name: str) -> int:
+        """Begin an element; return what its end has to be given."""
+        attributes = "" if self._out else f' xmlns="{NAMESPACE}"'
+        self._out.append(f"<{name}{attributes}>")
+        return len(self._out)
+
+    def close(self, name: str, mark: int) -> None:
+        """End it; an element with nothing in it is a tag that ends itself."""
+        if len(self._out) == mark:
+            self._out[-1] = f"{self._out[-1][:-1]}/>"
+        else:
+            self._out.append(f"</{name}>")
+
+    def leaves(self, leaves: Iterable[tuple[str, str]], attributes: str = "") -> None:
+        """Write elements that have text, or nothing."""
+        for name, text in leaves:
+            if text:
+                self._out.append(f"<{name}{attributes}>{text.translate(_ESCAPES)}</{name}>")
+            else:
+                self._out.append(f"<{name}{attributes}/>")
+
+    def meta(self, leaves: Sequence[tuple[str, str]]) -> None:
+        """Write a Meta of these elements, which have a namespace of their own."""
+        mark = self.open("Meta")
+        self.leaves(leaves, f' xmlns="{METINF_NAMESPACE}"')
+        self.close("Meta", mark)
+
+    def data(self, value: str | bytes, *, stored: bool) -> None:
+        """Write an Item's Data."""
+        if isinstance(value, bytes):
+            raise UnencodableError("bytes in XML: they go as base64 text")
+        self.leaves((("Data", value),))
+
+    def body(self) -> bytes:
+        """Return the document."""
+        text = "".join(self._out)
+        if _FORBIDDEN.search(text):
+            raise UnencodableError("a character that XML cannot hold")
+        return text.encode()

@@ -7,8 +7,8 @@ An answer has the form of the request's body: XML for XML, and for WBXML the sam
 from dataclasses import dataclass
 from enum import Enum
 
-from overair.protocols.syncml.as_wbxml import decode_wbxml, encode_wbxml
-from overair.protocols.syncml.as_xml import decode_xml, encode_xml
+from overair.protocols.syncml.as_wbxml import WbxmlSink, decode_wbxml
+from overair.protocols.syncml.as_xml import XmlSink, decode_xml
 from overair.protocols.syncml.message import Message
 from overair.protocols.syncml.read import read_message
 from overair.protocols.syncml.values import LIMITS, SyncmlLimits
@@ -62,7 +62,6 @@ def decode(body: bytes, kind: MediaType, limits: SyncmlLimits = LIMITS) -> tuple
 
 def encode(message: Message, form: Form) -> bytes:
     """Write a body; raise ``UnencodableError`` for what the form cannot carry, and nothing else."""
-    root = write_message(message)
-    if form.media_type.is_wbxml:
-        return encode_wbxml(root, form.wbxml_version)
-    return encode_xml(root)
+    out = WbxmlSink(form.wbxml_version) if form.media_type.is_wbxml else XmlSink()
+    write_message(message, out)
+    return out.body()

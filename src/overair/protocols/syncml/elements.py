@@ -1,33 +1,24 @@
-"""Elements: what XML and WBXML have in common, and the limits that hold for both.
+"""Elements as they are read: what XML and WBXML have in common, and the limits that hold for both.
 
 A decoder of bytes counts before it keeps anything: that of XML by feeding a ``Builder``, that of WBXML,
-which is what most devices send, in its own loop. ``read`` makes a message of the tree that comes out,
-``write`` makes the tree that the encoders take.
+which is what most devices send, in its own loop. ``read`` makes a message of what comes out. To be written
+a message goes straight to its form (``write``), without elements.
+
+Plain tuples and lists, because a message has dozens of them.
 
 Not in here: attributes. SyncML has none but namespaces, and those are not needed to tell elements
-apart; clients that leave them out exist (oma-dm 19).
+apart, nor are WBXML's code pages; clients that leave them out exist (oma-dm 19).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from typing import TypeAlias
 
-from overair.protocols.syncml.tokens import SYNCML
 from overair.protocols.syncml.values import LimitError, MalformedError, SyncmlLimits
 
-
-@dataclass(slots=True)
-class Element:
-    """An element with either children or a value. ``bytes`` is a value that came, or goes, opaque.
-
-    ``page`` is the code page, that is the namespace; what was read from XML is all on page 0.
-    ``opaque`` makes WBXML send text that way too.
-    """
-
-    name: str
-    value: str | bytes = ""
-    children: "list[Element]" = field(default_factory=list)
-    page: int = SYNCML
-    opaque: bool = False
+# What is in an element: its children, or else its value. ``bytes`` is a value that came opaque.
+Content: TypeAlias = str | bytes | list["Element"]
+# An element: its name, and what is in it.
+Element: TypeAlias = tuple[str, Content]
 
 
 class Builder:
@@ -38,26 +29,22 @@ class Builder:
     def __init__(self, limits: SyncmlLimits) -> None:
         self._limits = limits
         self._root: Element | None = None
-        self._open: list[Element] = []
+        # Of each open element its name, and its children so far.
+        self._open: list[tuple[str, list[Element]]] = []
         # The pieces of text seen since the last tag: all of an element's value, if it has no children.
         self._pieces: list[str | bytes] = []
         self._elements = 0
         self._text = 0
 
-    def start(self, name: str, page: int = SYNCML) -> None:
+    def start(self, name: str) -> None:
         """Open an element."""
         self._elements += 1
         if self._elements > self._limits.elements:
             raise LimitError(f"more than {self._limits.elements} elements")
         if len(self._open) == self._limits.depth:
             raise LimitError(f"elements nested deeper than {self._limits.depth}")
-        element = Element(name, page=page)
-        if self._open:
-            self._open[-1].children.append(element)
-            self._pieces.clear()
-        else:
-            self._root = element
-        self._open.append(element)
+        self._pieces.clear()
+        self._open.append((name, []))
 
     def text(self, piece: str | bytes) -> None:
         """Add a piece of text to the open element."""
@@ -73,14 +60,17 @@ class Builder:
         """Close the open element. Text between its children is layout, and dropped."""
         if not self._open:
             raise MalformedError("an element ends that has not begun")
-        element = self._open.pop()
-        if not element.children:
-            element.value = joined(self._pieces, self._limits)
+        name, children = self._open.pop()
+        element = name, children or joined(self._pieces, self._limits)
         self._pieces.clear()
+        if self._open:
+            self._open[-1][1].append(element)
+        else:
+            self._root = element
 
     def root(self) -> Element:
         """Return the document, once it is complete."""
-        assert self._root is not None, "a decoder asked for a document that has not begun"
+        assert self._root is not None, "a decoder asked for a document that is not complete"
         return self._root
 
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 
 from overair.protocols.syncml.codes import Format
-from overair.protocols.syncml.elements import Element
+from overair.protocols.syncml.elements import Content, Element
 from overair.protocols.syncml.message import (
     UNSUPPORTED,
     Add,
@@ -46,32 +46,33 @@ _MSG_ID = re.compile(r"[0-9]{1,9}")
 class _Parts:
     """The children of an element by name."""
 
-    __slots__ = ("_first", "element")
+    __slots__ = ("_first", "children", "name")
 
     def __init__(self, element: Element) -> None:
-        self.element = element
+        self.name, content = element
+        self.children = content if isinstance(content, list) else []
         # Of several with one name the first stays.
-        self._first = {child.name: child for child in reversed(element.children)}
+        self._first = dict(reversed(self.children))
 
     def get(self, name: str) -> Element | None:
-        return self._first.get(name)
+        content = self._first.get(name)
+        return None if content is None else (name, content)
 
     def has(self, name: str) -> bool:
         return name in self._first
 
+    def content(self, name: str) -> Content | None:
+        return self._first.get(name)
+
     def exact(self, name: str) -> str | None:
-        child = self._first.get(name)
-        if child is None:
-            return None
-        value = child.value
-        return value if isinstance(value, str) else _text(child)
+        content = self._first.get(name)
+        return content if content is None or isinstance(content, str) else _text(name, content)
 
     def word(self, name: str) -> str | None:
-        child = self._first.get(name)
-        if child is None:
-            return None
-        value = child.value
-        return (value if isinstance(value, str) else _text(child)).strip()
+        content = self._first.get(name)
+        if isinstance(content, str):
+            return content.strip()
+        return None if content is None else _text(name, content).strip()
 
     def number(self, name: str) -> int | None:
         text = self.word(name)
@@ -80,24 +81,25 @@ class _Parts:
     def words(self, name: str) -> tuple[str, ...]:
         if name not in self._first:
             return ()
-        return tuple(_text(child).strip() for child in self.element.children if child.name == name)
+        return tuple(_text(name, content).strip() for of, content in self.children if of == name)
 
 
 def read_message(root: Element, limits: SyncmlLimits = LIMITS) -> Message:
     """Make a message of a document."""
-    if root.name != "SyncML":
-        raise MalformedError("the root element is not SyncML")
     parts = _Parts(root)
+    if parts.name != "SyncML":
+        raise MalformedError("the root element is not SyncML")
     header = parts.get("SyncHdr")
     if header is None:
         raise MalformedError("there is no SyncHdr")
     body = parts.get("SyncBody")
     if body is None:
         return Message(header=_header(header, limits))
+    inside = _Parts(body)
     return Message(
         header=_header(header, limits),
-        commands=_commands(body.children),
-        final=_Parts(body).has("Final"),
+        commands=_commands(inside.children),
+        final=inside.has("Final"),
     )
 
 
@@ -124,7 +126,7 @@ def _header(element: Element, limits: SyncmlLimits) -> Header:
 
 
 def _commands(elements: Iterable[Element]) -> tuple[Command, ...]:
-    known = ((_READERS.get(element.name), element) for element in elements)
+    known = ((_READERS.get(element[0]), element) for element in elements)
     return tuple(read(_Parts(element)) for read, element in known if read is not None)
 
 
@@ -223,14 +225,14 @@ def _group(command: type[Atomic] | type[Sequence]) -> "Callable[[_Parts], Comman
             cmd_id=_cmd_id(parts),
             no_resp=parts.has("NoResp"),
             meta=_meta(parts.get("Meta")),
-            commands=_commands(parts.element.children),
+            commands=_commands(parts.children),
         )
 
     return read
 
 
 def _unsupported(parts: _Parts) -> Unsupported:
-    return Unsupported(cmd_id=_cmd_id(parts), no_resp=parts.has("NoResp"), name=parts.element.name)
+    return Unsupported(cmd_id=_cmd_id(parts), no_resp=parts.has("NoResp"), name=parts.name)
 
 
 _READERS: Mapping[str, Callable[[_Parts], Command]] = {
@@ -286,26 +288,28 @@ def _items(parts: _Parts) -> tuple[Item, ...]:
     if not parts.has("Item"):
         return ()
     meta = _meta(parts.get("Meta"))
-    return tuple(_item(child, meta) for child in parts.element.children if child.name == "Item")
+    return tuple(_item(child, meta) for child in parts.children if child[0] == "Item")
 
 
 def _item(element: Element, command_meta: Meta | None) -> Item:
     parts = _Parts(element)
     meta = _meta(parts.get("Meta"))
-    data = parts.get("Data")
+    data = parts.content("Data")
     return Item(
         target=_location(parts.get("Target")),
         source=_location(parts.get("Source")),
         meta=meta,
-        data=None if data is None else _data(data.value, meta, command_meta),
+        data=None if data is None else _data(data, meta, command_meta),
         more_data=parts.has("MoreData"),
     )
 
 
-def _data(value: str | bytes, meta: Meta | None, command_meta: Meta | None) -> str | bytes:
+def _data(value: Content, meta: Meta | None, command_meta: Meta | None) -> str | bytes:
     """Return data as text, unless it came opaque and is binary by its format or by its look."""
     if isinstance(value, str):
         return value
+    if isinstance(value, list):
+        return ""  # a tree, of which nothing is kept
     if data_format(meta, command_meta) == Format.BIN:
         return value
     try:
@@ -314,10 +318,13 @@ def _data(value: str | bytes, meta: Meta | None, command_meta: Meta | None) -> s
         return value
 
 
-def _text(element: Element) -> str:
-    if isinstance(element.value, str):
-        return element.value
+def _text(name: str, content: Content) -> str:
+    """Return an element's text; one with children has none."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return ""
     try:
-        return element.value.decode()
+        return content.decode()
     except UnicodeDecodeError:
-        raise MalformedError(f"{element.name} is not text") from None
+        raise MalformedError(f"{name} is not text") from None

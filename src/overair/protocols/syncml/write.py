@@ -1,13 +1,13 @@
-"""From a message to elements, in exactly the order of the document type (oma-dm 4).
+"""From a message to a form of bytes, in exactly the order of the document type (oma-dm 4).
 
-Small XML parsers in modems expect that order, so it stands here once, as code, for both forms of bytes.
+Small XML parsers in modems expect that order, so it stands here once, as code, for both forms: ``Sink``
+is what they have in common.
 """
 
-from collections.abc import Iterable, Iterator
-from typing import assert_never
+from collections.abc import Iterable
+from typing import Protocol, assert_never
 
 from overair.protocols.syncml.codes import Format
-from overair.protocols.syncml.elements import Element
 from overair.protocols.syncml.message import (
     UNSUPPORTED,
     Add,
@@ -32,157 +32,189 @@ from overair.protocols.syncml.message import (
     command_name,
     data_format,
 )
-from overair.protocols.syncml.tokens import METINF
 from overair.protocols.syncml.values import UnencodableError
 
 _Other = Results | Alert | Add | Replace | Copy | Delete | Exec | Atomic | Sequence | Unsupported
 
 
-def write_message(message: Message) -> Element:
-    """Make a document of a message."""
-    body = [_command(command) for command in message.commands]
-    body += _flag("Final", message.final)
-    return _node("SyncML", [_header(message.header), _node("SyncBody", body)])
+class Sink(Protocol):
+    """A document that is being written."""
+
+    def open(self, name: str) -> int:
+        """Begin an element; return what its end has to be given."""
+        ...
+
+    def close(self, name: str, mark: int) -> None:
+        """End it."""
+        ...
+
+    def leaves(self, leaves: Iterable[tuple[str, str]]) -> None:
+        """Write elements that have text, or nothing."""
+        ...
+
+    def meta(self, leaves: list[tuple[str, str]]) -> None:
+        """Write a Meta of these elements."""
+        ...
+
+    def data(self, value: str | bytes, *, stored: bool) -> None:
+        """Write an Item's Data; ``stored``: it is to be kept as it is."""
+        ...
 
 
-def _header(header: Header) -> Element:
-    return _node(
-        "SyncHdr",
-        [
-            Element("VerDTD", header.ver_dtd),
-            Element("VerProto", header.ver_proto),
-            Element("SessionID", header.session_id),
-            Element("MsgID", str(header.msg_id)),
-            *_location("Target", header.target),
-            *_location("Source", header.source),
-            *_text("RespURI", header.resp_uri),
-            *_flag("NoResp", header.no_resp),
-            *_cred(header.cred),
-            *_meta(header.meta),
-        ],
+def write_message(message: Message, out: Sink) -> None:
+    """Write a message. Raises UnencodableError."""
+    root = out.open("SyncML")
+    _header(out, message.header)
+    body = out.open("SyncBody")
+    for command in message.commands:
+        _command(out, command)
+    _flag(out, "Final", message.final)
+    out.close("SyncBody", body)
+    out.close("SyncML", root)
+
+
+def _header(out: Sink, header: Header) -> None:
+    mark = out.open("SyncHdr")
+    out.leaves(
+        (
+            ("VerDTD", header.ver_dtd),
+            ("VerProto", header.ver_proto),
+            ("SessionID", header.session_id),
+            ("MsgID", str(header.msg_id)),
+        )
     )
+    _location(out, "Target", header.target)
+    _location(out, "Source", header.source)
+    _text(out, "RespURI", header.resp_uri)
+    _flag(out, "NoResp", header.no_resp)
+    _cred(out, header.cred)
+    _meta(out, header.meta)
+    out.close("SyncHdr", mark)
 
 
-def _command(command: Command) -> Element:
-    # In every message several, and written in one go therefore.
+def _command(out: Sink, command: Command) -> None:
+    name = command_name(command)
+    if isinstance(command, Unsupported) and name not in UNSUPPORTED:
+        raise UnencodableError(f"there is no command {name!r}")
+    mark = out.open(name)
     if isinstance(command, Status):
-        return Element("Status", "", _status(command))
-    if isinstance(command, Get):
-        return Element("Get", "", _get(command))
-    return _node(command_name(command), [Element("CmdID", command.cmd_id), *_content(command)])
+        _status(out, command)
+    else:
+        out.leaves((("CmdID", command.cmd_id),))
+        if isinstance(command, Get):
+            _get(out, command)
+        else:
+            _content(out, command)
+    out.close(name, mark)
 
 
-def _content(command: _Other) -> Iterator[Element]:
-    """Yield what follows the CmdID."""
+def _content(out: Sink, command: _Other) -> None:
+    """Write what follows the CmdID."""
     match command:
         case Results():
-            yield Element("MsgRef", command.msg_ref)
-            yield Element("CmdRef", command.cmd_ref)
-            yield from _meta(command.meta)
-            yield from _text("TargetRef", command.target_ref)
-            yield from _text("SourceRef", command.source_ref)
-            yield from _items(command.items)
+            out.leaves((("MsgRef", command.msg_ref), ("CmdRef", command.cmd_ref)))
+            _meta(out, command.meta)
+            _text(out, "TargetRef", command.target_ref)
+            _text(out, "SourceRef", command.source_ref)
+            _items(out, command.items)
         case Alert():
-            yield from _flag("NoResp", command.no_resp)
-            yield from _cred(command.cred)
-            yield Element("Data", str(command.code))
-            yield from _text("Correlator", command.correlator)
-            yield from _items(command.items)
+            _flag(out, "NoResp", command.no_resp)
+            _cred(out, command.cred)
+            out.leaves((("Data", str(int(command.code))),))
+            _text(out, "Correlator", command.correlator)
+            _items(out, command.items)
         case Add() | Replace() | Copy():
-            yield from _flag("NoResp", command.no_resp)
-            yield from _cred(command.cred)
-            yield from _meta(command.meta)
-            yield from _items(
-                command.items, stored=not isinstance(command, Copy), meta=command.meta
-            )
+            _flag(out, "NoResp", command.no_resp)
+            _cred(out, command.cred)
+            _meta(out, command.meta)
+            _items(out, command.items, stored=not isinstance(command, Copy), meta=command.meta)
         case Delete():
-            yield from _flag("NoResp", command.no_resp)
-            yield from _flag("Archive", command.archive)
-            yield from _flag("SftDel", command.soft)
-            yield from _cred(command.cred)
-            yield from _meta(command.meta)
-            yield from _items(command.items)
+            _flag(out, "NoResp", command.no_resp)
+            _flag(out, "Archive", command.archive)
+            _flag(out, "SftDel", command.soft)
+            _cred(out, command.cred)
+            _meta(out, command.meta)
+            _items(out, command.items)
         case Exec():
-            yield from _flag("NoResp", command.no_resp)
-            yield from _cred(command.cred)
-            yield from _meta(command.meta)
-            yield from _text("Correlator", command.correlator)
-            yield from _items(() if command.item is None else (command.item,))
+            _flag(out, "NoResp", command.no_resp)
+            _cred(out, command.cred)
+            _meta(out, command.meta)
+            _text(out, "Correlator", command.correlator)
+            _items(out, () if command.item is None else (command.item,))
         case Atomic() | Sequence():
-            yield from _flag("NoResp", command.no_resp)
-            yield from _meta(command.meta)
-            yield from map(_command, command.commands)
+            _flag(out, "NoResp", command.no_resp)
+            _meta(out, command.meta)
+            for inner in command.commands:
+                _command(out, inner)
         case Unsupported():
-            if command.name not in UNSUPPORTED:
-                raise UnencodableError(f"there is no command {command.name!r}")
-            yield from _flag("NoResp", command.no_resp)
+            _flag(out, "NoResp", command.no_resp)
         case _:
             assert_never(command)
 
 
-def _status(status: Status) -> list[Element]:
-    children = [
-        Element("CmdID", status.cmd_id),
-        Element("MsgRef", status.msg_ref),
-        Element("CmdRef", status.cmd_ref),
-        Element("Cmd", status.cmd),
+def _status(out: Sink, status: Status) -> None:
+    leaves = [
+        ("CmdID", status.cmd_id),
+        ("MsgRef", status.msg_ref),
+        ("CmdRef", status.cmd_ref),
+        ("Cmd", status.cmd),
     ]
-    children += [Element("TargetRef", uri) for uri in status.target_refs]
-    children += [Element("SourceRef", uri) for uri in status.source_refs]
-    if status.cred is not None:
-        children += _cred(status.cred)
+    leaves += [("TargetRef", uri) for uri in status.target_refs]
+    leaves += [("SourceRef", uri) for uri in status.source_refs]
+    out.leaves(leaves)
+    _cred(out, status.cred)
     if status.chal is not None:
-        children.append(_node("Chal", _meta(status.chal.meta)))
+        mark = out.open("Chal")
+        _meta(out, status.chal.meta)
+        out.close("Chal", mark)
     # `int`: the codes that have names are shown by an enum's own, slow, way.
-    children.append(Element("Data", str(int(status.code))))
-    if status.items:
-        children += _items(status.items)
-    return children
+    out.leaves((("Data", str(int(status.code))),))
+    _items(out, status.items)
 
 
-def _get(get: Get) -> list[Element]:
-    children = [Element("CmdID", get.cmd_id)]
-    children += _flag("NoResp", get.no_resp)
-    if get.lang is not None:
-        children.append(Element("Lang", get.lang))
-    if get.cred is not None:
-        children += _cred(get.cred)
-    if get.meta is not None:
-        children += _meta(get.meta)
-    children += _items(get.items)
-    return children
+def _get(out: Sink, get: Get) -> None:
+    _flag(out, "NoResp", get.no_resp)
+    _text(out, "Lang", get.lang)
+    _cred(out, get.cred)
+    _meta(out, get.meta)
+    _items(out, get.items)
 
 
 def _items(
-    items: Iterable[Item], *, stored: bool = False, meta: Meta | None = None
-) -> Iterator[Element]:
+    out: Sink, items: Iterable[Item], *, stored: bool = False, meta: Meta | None = None
+) -> None:
     for item in items:
-        # What is to be stored goes opaque; but text that is called binary would come out as bytes.
-        opaque = stored and data_format(item.meta, meta) != Format.BIN
-        children: list[Element] = []
-        if item.target is not None:
-            children += _location("Target", item.target)
-        if item.source is not None:
-            children += _location("Source", item.source)
-        if item.meta is not None:
-            children += _meta(item.meta)
+        mark = out.open("Item")
+        _location(out, "Target", item.target)
+        _location(out, "Source", item.source)
+        _meta(out, item.meta)
         if item.data is not None:
-            children.append(Element("Data", item.data, opaque=opaque))
-        children += _flag("MoreData", item.more_data)
-        yield Element("Item", "", children)
+            # Text that is called binary would come out as bytes, were it opaque.
+            opaque = stored and data_format(item.meta, meta) != Format.BIN
+            out.data(item.data, stored=opaque)
+        _flag(out, "MoreData", item.more_data)
+        out.close("Item", mark)
 
 
-def _location(name: str, location: Location | None) -> Iterator[Element]:
-    if location is not None:
-        yield _node(name, [Element("LocURI", location.uri), *_text("LocName", location.name)])
+def _location(out: Sink, name: str, location: Location | None) -> None:
+    if location is None:
+        return
+    mark = out.open(name)
+    out.leaves((("LocURI", location.uri),))
+    _text(out, "LocName", location.name)
+    out.close(name, mark)
 
 
-def _cred(cred: Cred | None) -> Iterator[Element]:
-    if cred is not None:
-        yield _node("Cred", [*_meta(cred.meta), Element("Data", cred.data)])
+def _cred(out: Sink, cred: Cred | None) -> None:
+    if cred is None:
+        return
+    mark = out.open("Cred")
+    _meta(out, cred.meta)
+    out.leaves((("Data", cred.data),))
+    out.close("Cred", mark)
 
 
-def _meta(meta: Meta | None) -> Iterator[Element]:
+def _meta(out: Sink, meta: Meta | None) -> None:
     if meta is None:
         return
     values = (
@@ -194,20 +226,14 @@ def _meta(meta: Meta | None) -> Iterator[Element]:
         ("MaxMsgSize", meta.max_msg_size),
         ("MaxObjSize", meta.max_obj_size),
     )
-    yield _node(
-        "Meta",
-        [Element(name, str(value), page=METINF) for name, value in values if value is not None],
-    )
+    out.meta([(name, str(value)) for name, value in values if value is not None])
 
 
-def _text(name: str, text: str | None) -> Iterator[Element]:
+def _text(out: Sink, name: str, text: str | None) -> None:
     if text is not None:
-        yield Element(name, text)
+        out.leaves(((name, text),))
 
 
-def _flag(name: str, flag: bool) -> list[Element]:
-    return [Element(name)] if flag else []
-
-
-def _node(name: str, children: Iterable[Element]) -> Element:
-    return Element(name, "", list(children))
+def _flag(out: Sink, name: str, flag: bool) -> None:
+    if flag:
+        out.leaves(((name, ""),))

@@ -32,12 +32,11 @@ def read_descriptor(body: bytes) -> Descriptor:
         root = decode_xml(body)
     except SyncmlError as error:
         raise MalformedError(f"a descriptor that cannot be read: {error}") from None
-    if root.name != "media":
+    name, children = root
+    if name != "media" or not isinstance(children, list):
         raise MalformedError("a descriptor without a media element")
     texts = {
-        child.name: child.value.strip()
-        for child in root.children
-        if isinstance(child.value, str) and child.value.strip()
+        name: value.strip() for name, value in children if isinstance(value, str) and value.strip()
     }
     missing = {"type", "size", "objectURI"} - texts.keys()
     if missing:
