@@ -135,21 +135,57 @@ async def test_where_devices_are(feed: Feed) -> None:
         event(1, "reachability", reachable=False),
         event(1, "cell", cell=7, at=before),
         event(1, "reachability", reachable=True, at=before),
-        event(2, "cell", cell=-1),
     )
-    assert [each["status"] for each in found["events"]] == [
-        *["applied"] * 3,
-        *["outdated"] * 2,
-        "applied",
-    ]
-    first, second = await feed.radio(1), await feed.radio(2)
+    assert [each["status"] for each in found["events"]] == ["applied"] * 3 + ["outdated"] * 2
+    first = await feed.radio(1)
     assert (first.cell, first.signal_dbm, first.bearer) == ("311-480-84281345", -80, 6)
     assert (first.contact.network, first.contact.network_at) == (False, now)
-    assert second.cell == ""
     assert (await feed.why({"events": [event(1, "cell", mcc=311)]})).endswith("events[0].cell")
     assert (await feed.why({"events": [event(1, "signal")]})).endswith("events[0].rsrp")
     said = await feed.why({"events": [event(1, "reachability")]})
     assert said.endswith("events[0].reachable")
+
+
+@pytest.mark.parametrize(
+    ("odd", "reason"),
+    [
+        ({"mcc": 0}, "mcc is 1 to 999"),
+        ({"mcc": 1000}, "mcc is 1 to 999"),
+        ({"mnc": -1}, "mnc is 0 to 999"),
+        ({"mnc": 1000}, "mnc is 0 to 999"),
+        ({"cell": -1}, "cell is 0 to 268435455"),
+        ({"cell": 2**28}, "cell is 0 to 268435455"),
+        ({"cell": 2**36, "bearer": 9}, "cell is 0 to 68719476735"),
+        ({"bearer": 51}, "bearer is 0 to 50"),
+        ({"rsrp": -157}, "rsrp is -156 to -31"),
+        ({"rsrp": 97}, "rsrp is -156 to -31"),
+        ({"rsrp": -(2**63)}, "rsrp is -156 to -31"),
+        ({"rsrp": 10**30}, "rsrp is -156 to -31"),
+    ],
+)
+async def test_what_no_network_can_mean(feed: Feed, odd: dict[str, int], reason: str) -> None:
+    """An event with such a value is rejected with its reason, changes nothing, and the others count."""
+    right = {"mcc": 311, "mnc": 480, "cell": 84281345, "bearer": 6, "rsrp": -97}
+    await feed.ok(event(1, "cell", **right))
+    feed.world.clock.advance(timedelta(minutes=1))
+    before = await feed.radio(1)
+    types = ["cell", "signal"] if {"rsrp", "bearer"} & odd.keys() else ["cell"]
+    sent = [event(1, type_, **(right | odd)) for type_ in types]
+    found = await feed.ok(*sent, event(2, "cell", **right), event(3, **odd))
+    assert found["applied"] == 2
+    rejected = {"imei": imei(1), "status": "rejected", "reason": reason}
+    assert found["events"][:-2] == [rejected] * len(types)
+    assert found["events"][-2:] == [{"imei": imei(n), "status": "applied"} for n in (2, 3)]
+    assert await feed.radio(1) == before
+
+
+async def test_the_limits_of_what_a_network_can_mean(feed: Feed) -> None:
+    """The first and the last value of each count."""
+    least = {"mcc": 1, "mnc": 0, "cell": 0, "bearer": 0, "rsrp": -156}
+    most = {"mcc": 999, "mnc": 999, "cell": 2**36 - 1, "bearer": 9, "rsrp": -31}
+    found = await feed.ok(event(1, "cell", **least), event(2, "cell", **most))
+    assert found["applied"] == 2
+    assert (await feed.radio(2)).cell == f"999-999-{2**36 - 1}"
 
 
 async def test_a_batch_in_pieces(feed: Feed) -> None:
@@ -227,9 +263,10 @@ async def test_any_batch_is_answered(feed: Feed) -> None:
         {},
         optional={
             "imei": known | words,
-            "type": st.sampled_from(["attach", "detach"]) | words,
+            "type": st.sampled_from(["attach", "detach", "cell", "signal", "reachability"]) | words,
             "at": st.datetimes().map(lambda at: at.isoformat() + "Z") | words,
             "address": st.sampled_from(["1.2.3.4:5", "[::1]:9", "a.b"]) | words,
+            **dict.fromkeys(("mcc", "mnc", "cell", "bearer", "rsrp", "reachable"), words),
         },
     )
     batches: list[list[dict[str, Any]]] = []

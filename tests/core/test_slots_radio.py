@@ -13,6 +13,7 @@ from overair.core.slots.radio import (
     Signal,
     Thresholds,
     cell_key,
+    fault_of,
     reach_of,
     signal_class,
 )
@@ -128,3 +129,22 @@ HOUR = timedelta(hours=1)
 def test_reachability(contact: Contact, expected: Reach) -> None:
     """Registered, in queue mode heard from within the lifetime, and not lost by the network since."""
     assert reach_of(contact, NOW) is expected
+
+
+@pytest.mark.parametrize(
+    ("told", "fault"),
+    [
+        ({}, ""),
+        ({"mcc": 1, "mnc": 0, "cell": 0, "bearer": 0, "rsrp_dbm": -156}, ""),
+        ({"mcc": 999, "mnc": 999, "cell": 2**36 - 1, "bearer": 8, "rsrp_dbm": -31}, ""),
+        ({"mcc": 0}, "mcc is 1 to 999"),
+        ({"mnc": 1000}, "mnc is 0 to 999"),
+        ({"cell": 2**28}, "cell is 0 to 268435455"),
+        ({"cell": 2**36, "bearer": 8}, "cell is 0 to 68719476735"),
+        ({"bearer": 51}, "bearer is 0 to 50"),
+        ({"rsrp_dbm": -30}, "rsrp is -156 to -31"),
+    ],
+)
+def test_what_no_network_can_mean(told: dict[str, int], fault: str) -> None:
+    """The first value that cannot be is named with what it may be; what is missing is no fault."""
+    assert fault_of(**told) == fault

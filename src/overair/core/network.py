@@ -44,6 +44,8 @@ class EventResult(Enum):
     """Something as new or newer is known: nothing was changed."""
     UNKNOWN_DEVICE = "unknownDevice"
     UNKNOWN_TYPE = "unknownType"
+    REJECTED = "rejected"
+    """It has a value that cannot be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,8 @@ class NetworkEvent:
     cell: CellKey | None = None
     rsrp_dbm: int | None = None
     bearer: int | None = None
+    fault: str = ""
+    """What no network can mean by it: then nothing of it counts."""
 
     @property
     def reaches(self) -> bool | None:

@@ -38,6 +38,9 @@ def apply(tx: Tx, events: Sequence[NetworkEvent], now: datetime) -> list[EventRe
         if event.kind is None:
             results.append(EventResult.UNKNOWN_TYPE)
             continue
+        if event.fault:
+            results.append(EventResult.REJECTED)
+            continue
         if event.kind not in (EventKind.ATTACH, EventKind.DETACH):
             results.append(_note(tx, found.id, event, now))
             continue

@@ -24,7 +24,7 @@ from overair.core.network import (
     NetworkEvent,
     split_address,
 )
-from overair.core.slots.radio import CellKey, cell_key
+from overair.core.slots.radio import CellKey, cell_key, fault_of
 from overair.engine import network as engine
 
 T = TypeVar("T")
@@ -43,7 +43,11 @@ _NEEDED: Final = {
     EventKind.CELL: "cell",
     EventKind.SIGNAL: "rsrp",
 }
-_SHOWN = "What became of it; `unknownType` is a type that this version does not know."
+_SHOWN = (
+    "What became of it; `unknownType` is a type that this version does not know, `rejected` has a value"
+    " that no network can mean."
+)
+_LOCATED: Final = (EventKind.CELL, EventKind.SIGNAL)
 
 
 class Event(Body):
@@ -99,8 +103,13 @@ class EventOutcome(Answer):
 
     imei: str
     status: Annotated[
-        Literal["applied", "outdated", "unknownDevice", "unknownType"], Meta(description=_SHOWN)
+        Literal["applied", "outdated", "unknownDevice", "unknownType", "rejected"],
+        Meta(description=_SHOWN),
     ]
+    reason: (
+        Annotated[str, Meta(description="Of `rejected`: which value cannot be, and why.")]
+        | UnsetType
+    ) = UNSET
 
 
 class EventOutcomes(Answer):
@@ -153,6 +162,17 @@ def _read(call: Call[EventBatch, None], place: int, event: Event, now: datetime)
         cell=_cell(event) if kind is EventKind.CELL else None,
         rsrp_dbm=_given(event.rsrp),
         bearer=_given(event.bearer),
+        fault=_fault(event) if kind in _LOCATED else "",
+    )
+
+
+def _fault(event: Event) -> str:
+    return fault_of(
+        mcc=_given(event.mcc),
+        mnc=_given(event.mnc),
+        cell=_given(event.cell),
+        bearer=_given(event.bearer),
+        rsrp_dbm=_given(event.rsrp),
     )
 
 
@@ -180,7 +200,11 @@ def _told(events: Sequence[NetworkEvent], results: Sequence[EventResult]) -> Eve
     return EventOutcomes(
         applied=sum(result is EventResult.APPLIED for result in results),
         events=[
-            EventOutcome(imei=event.imei, status=result.value)
+            EventOutcome(
+                imei=event.imei,
+                status=result.value,
+                reason=event.fault if result is EventResult.REJECTED else UNSET,
+            )
             for event, result in zip(events, results, strict=True)
         ],
     )

@@ -18,6 +18,7 @@ UNKNOWN_CELL: Final = CellKey("")
 
 _NR: Final = frozenset({8, 9})  # bearers whose cell identity has 36 bits, not 28
 _RSRP_BEARERS: Final = frozenset({5, 6, 7, 8, 9})  # LTE, NB-IoT and NR; on others 4/0/2 is no RSRP
+_HIGHEST_BEARER: Final = 50  # of 4/0/0
 _LOWEST_DBM: Final = -156  # TS 38.133 10.1.6: what an RSRP can be
 _HIGHEST_DBM: Final = -31
 
@@ -36,6 +37,28 @@ def cell_key(
         return CellKey(f"0-0-{cell}")
     # Networks with MNC 0 exist; one that is missing is no worse than that.
     return CellKey(f"{mcc}-{mnc if mnc is not None and 0 <= mnc <= 999 else 0}-{cell}")
+
+
+def fault_of(
+    *,
+    mcc: int | None = None,
+    mnc: int | None = None,
+    cell: int | None = None,
+    bearer: int | None = None,
+    rsrp_dbm: int | None = None,
+) -> str:
+    """Which of these values a network cannot mean, and what it may be; "": there is none."""
+    most = (1 << (36 if bearer in _NR else 28)) - 1
+    for name, value, low, high in (
+        ("bearer", bearer, 0, _HIGHEST_BEARER),
+        ("mcc", mcc, 1, 999),
+        ("mnc", mnc, 0, 999),
+        ("cell", cell, 0, most),
+        ("rsrp", rsrp_dbm, _LOWEST_DBM, _HIGHEST_DBM),
+    ):
+        if value is not None and not low <= value <= high:
+            return f"{name} is {low} to {high}"
+    return ""
 
 
 class Signal(StrEnum):
