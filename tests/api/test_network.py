@@ -163,9 +163,9 @@ async def test_where_devices_are(feed: Feed) -> None:
         ({"rsrp": 10**30}, "rsrp is -156 to -31"),
     ],
 )
-async def test_what_no_network_can_mean(feed: Feed, odd: dict[str, int], reason: str) -> None:
+async def test_what_no_network_can_mean(feed: Feed, odd: dict[str, Any], reason: str) -> None:
     """An event with such a value is rejected with its reason, changes nothing, and the others count."""
-    right = {"mcc": 311, "mnc": 480, "cell": 84281345, "bearer": 6, "rsrp": -97}
+    right: dict[str, Any] = {"mcc": 311, "mnc": 480, "cell": 84281345, "bearer": 6, "rsrp": -97}
     await feed.ok(event(1, "cell", **right))
     feed.world.clock.advance(timedelta(minutes=1))
     before = await feed.radio(1)
@@ -181,8 +181,8 @@ async def test_what_no_network_can_mean(feed: Feed, odd: dict[str, int], reason:
 
 async def test_the_limits_of_what_a_network_can_mean(feed: Feed) -> None:
     """The first and the last value of each count."""
-    least = {"mcc": 1, "mnc": 0, "cell": 0, "bearer": 0, "rsrp": -156}
-    most = {"mcc": 999, "mnc": 999, "cell": 2**36 - 1, "bearer": 9, "rsrp": -31}
+    least: dict[str, Any] = {"mcc": 1, "mnc": 0, "cell": 0, "bearer": 0, "rsrp": -156}
+    most: dict[str, Any] = {"mcc": 999, "mnc": 999, "cell": 2**36 - 1, "bearer": 9, "rsrp": -31}
     found = await feed.ok(event(1, "cell", **least), event(2, "cell", **most))
     assert found["applied"] == 2
     assert (await feed.radio(2)).cell == f"999-999-{2**36 - 1}"
