@@ -88,7 +88,7 @@ crash: $(DEV) ## Kill the server 50 times during a campaign; then nothing may be
 
 .PHONY: fuzz
 fuzz: $(DEV) ## Run the property tests long: 5000 examples each
-	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -n $(WORKERS) -m 'not slow and not swupdate' tests/core tests/protocols tests/api $(PYTEST)
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -n $(WORKERS) -m 'not slow and not swupdate' tests/core tests/protocols tests/api tests/devices/lwm2m/test_dtls.py $(PYTEST)
 
 .PHONY: pins
 pins: $(DEV) ## Write requirements/*.txt from *.in (UPGRADE=1 for the newest versions)

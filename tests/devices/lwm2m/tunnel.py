@@ -26,6 +26,8 @@ class Tunnel:
         self._secret = self._bound()
         self.connected = False
         self.closed = False
+        # Every datagram to the server, as somebody on the way has it.
+        self.seen: list[bytes] = []
         self._begin()
 
     def _begin(self) -> None:
@@ -105,7 +107,12 @@ class Tunnel:
 
     def _flush(self) -> None:
         for datagram in records.datagrams(pending(self._connection), psk.MTU):
+            self.seen.append(datagram)
             self._secret.sendto(datagram, self._server)
+
+    def repeat(self, datagram: bytes) -> None:
+        """Send somebody's datagram from our address."""
+        self._secret.sendto(datagram, self._server)
 
     def _from_device(self) -> None:
         datagram, self._device = self._plain.recvfrom(4096)

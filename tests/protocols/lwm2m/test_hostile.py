@@ -7,6 +7,11 @@ import random
 import tracemalloc
 
 from overair.protocols.coap.values import Request
+from overair.protocols.lwm2m.bootstrap import (
+    free_instance,
+    read_bootstrap_request,
+    read_discovery,
+)
 from overair.protocols.lwm2m.errors import LwM2MError
 from overair.protocols.lwm2m.formats import decode
 from overair.protocols.lwm2m.objects import read_connectivity, read_device, read_firmware
@@ -25,6 +30,7 @@ from tests.protocols.lwm2m.payloads import LISTS, PAYLOADS
 SEED = 20260302
 PAYLOAD_COUNT = 80_000
 REGISTERS = 20_000
+BOOTSTRAPS = 20_000
 # JSON is built before it can be counted: 64 KiB of empty records are 6 MiB.
 MOST_MEMORY = 8 * 1024 * 1024
 
@@ -71,6 +77,33 @@ def test_any_registration_is_read_or_refused() -> None:
                 reader(request)
             except LwM2MError:
                 continue
+
+
+def test_any_bootstrap_is_read_or_refused() -> None:
+    """What a device asks of the bootstrap server, and which instances it says it has."""
+    dice = random.Random(SEED)
+    queries = [b"ep=urn:imei:490154203237518", b"pct=112", b"pct=11542", b"ep="]
+    lists = [b'</>;lwm2m=1.0,</0/0>,</0/1>;ssid=101;uri="coaps://a",</1/0>;ssid=101', b"</1>,</.x>"]
+    read = 0
+    for _ in range(BOOTSTRAPS):
+        chosen = dice.choices(queries, k=2)
+        request = Request(
+            method=2,
+            path=("bs",),
+            query=tuple(mutated(dice, each).decode(errors="replace") for each in chosen),
+        )
+        try:
+            asked = read_bootstrap_request(request)
+            assert asked.preferred in (None, 110, 112, 11542)
+        except LwM2MError:
+            pass
+        try:
+            used = read_discovery(mutated(dice, dice.choice(lists)))
+        except LwM2MError:
+            continue
+        read += 1
+        assert (0, free_instance(used, 0)) not in used
+    assert read > BOOTSTRAPS // 10
 
 
 def test_payloads_that_are_made_to_cost() -> None:

@@ -234,9 +234,12 @@ class Bootstrap:
         """Which instances it has; None: it does not tell."""
         try:
             return read_discovery((await self._ask(peer, discover())).payload)
-        except (_RefusedError, SilentError, UnreadableError):
-            if isinstance(peer, Session) and peer.connection is None:
-                raise SilentError("its session is over") from None
+        except (_RefusedError, UnreadableError):
+            return None
+        except SilentError:
+            # In the clear nothing has shown yet that somebody is there who asked: no more is sent.
+            if not isinstance(peer, Session) or peer.connection is None:
+                raise
             return None
 
     async def _ask(self, peer: Peer, request: Request) -> Response:
