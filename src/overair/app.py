@@ -11,7 +11,6 @@ import contextlib
 import gc
 import os
 import resource
-import secrets
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -22,6 +21,7 @@ import uvloop
 from granian.constants import Interfaces, SSLProtocols
 from granian.server.embed import Server as Granian
 
+from overair import ids
 from overair.api.gate import Gate as ApiGate
 from overair.api.openapi import openapi_json
 from overair.api.published import published_routes
@@ -29,9 +29,10 @@ from overair.api.routing import Api, Rooms
 from overair.artifacts.choice import ARTIFACTS_FOLDER, open_storage
 from overair.artifacts.errors import ArtifactError, StorageError
 from overair.artifacts.storage import ArtifactStorage
-from overair.callbacks import CallbackDelivery
+from overair.callbacks import CallbackDelivery, Courier
 from overair.clock import Clock, FastClock, SystemClock
 from overair.config import ConfigError, Settings
+from overair.core.credentials import Cost
 from overair.devices.artifacts import Artifacts
 from overair.devices.asgi import Answer, Receive, Scope, Send, respond
 from overair.devices.ddi import Ddi
@@ -55,7 +56,7 @@ from overair.installation import installation_key
 from overair.log import set_up_logging
 from overair.metrics import Metrics, StoreFigures
 from overair.proxy import networks, see_through
-from overair.push import PushDelivery, chosen_transport
+from overair.push import PushDelivery, Transport, chosen_transport
 from overair.sealing import Seal
 from overair.store import figures, open_database
 from overair.store.database import (
@@ -82,7 +83,8 @@ JSON = b"application/json"
 class Server:
     """Everything that one process runs.
 
-    Whoever simulates all of it brings clocks, a database and sockets of his own.
+    Whoever simulates all of it brings clocks, a database, sockets and carriers of his own, a name that
+    no other process has, and secrets that are cheaply checked.
     """
 
     def __init__(
@@ -93,20 +95,24 @@ class Server:
         wall: Clock | None = None,
         database: Database | None = None,
         open_socket: OpenSocket = UdpSocket,
+        carrier: Transport | None = None,
+        courier: Courier | None = None,
+        name: str = "",
+        cost: Cost | None = None,
     ) -> None:
         self.settings = settings
         self.wall = wall or SystemClock()
         self.clock = clock or (
             FastClock(settings.time_rate) if settings.time_rate != 1.0 else self.wall
         )
-        self.owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self.owner = name or f"{socket.gethostname()}:{os.getpid()}:{ids.new_bytes(4).hex()}"
         self.key = installation_key(settings)
         self.db = database or open_database(settings.database_url, self.clock)
         self.storage: ArtifactStorage = _storage(settings)
         self.metrics = Metrics()
         self._proxies = networks(settings.trusted_proxies)
         self.seen = SeenBuffer(self.db, self.clock)
-        self.api_gate = ApiGate(db=self.db, clock=self.wall, settings=settings)
+        self.api_gate = ApiGate(db=self.db, clock=self.wall, settings=settings, cost=cost)
         self.api = Api(
             published_routes(),
             Rooms(
@@ -172,9 +178,10 @@ class Server:
             self.wall,
             settings,
             Seal(self.key),
-            chosen_transport(settings.omadm),
+            carrier or chosen_transport(settings.omadm),
             self.metrics.count_push,
         )
+        self._courier = courier
         self._openapi = b""
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -189,7 +196,9 @@ class Server:
         if self.settings.engine:
             loops += [
                 Advance(self.db, self.clock, self.settings, self.owner).run,
-                CallbackDelivery(self.db, self.wall, self.settings, self.owner).run,
+                CallbackDelivery(
+                    self.db, self.wall, self.settings, self.owner, sender=self._courier
+                ).run,
                 self.push.run,
                 Housekeeping(self.db, self.storage, self.clock, self.wall, self.settings).run,
             ]

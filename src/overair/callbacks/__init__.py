@@ -1,5 +1,6 @@
 """Sends queued callbacks to their listeners."""
 
 from overair.callbacks.delivery import CallbackDelivery
+from overair.callbacks.sender import Courier
 
-__all__ = ["CallbackDelivery"]
+__all__ = ["CallbackDelivery", "Courier"]

@@ -19,7 +19,7 @@ from typing import Final
 
 import structlog
 
-from overair.callbacks.sender import Sender
+from overair.callbacks.sender import Courier, Sender
 from overair.clock import Clock, FastClock
 from overair.config import Settings
 from overair.core.listener import acknowledges
@@ -48,13 +48,14 @@ class CallbackDelivery:
         settings: Settings,
         owner: str,
         bounds: Bounds | None = None,
+        sender: Courier | None = None,
     ) -> None:
         self._db = db
         self._clock = clock
         self._settings = settings
         self._owner = owner
         self._bounds = bounds or Bounds()
-        self._sender = Sender(settings, self._bounds.streams)
+        self._sender = sender or Sender(settings, self._bounds.streams)
         slowest_s = max(float(settings.lease_s), 3 * settings.callback_timeout_s)
         rate = max(1.0, clock.rate) if isinstance(clock, FastClock) else 1.0
         self._lease = timedelta(seconds=slowest_s * rate)

@@ -18,7 +18,7 @@ import ssl
 from collections.abc import Mapping
 from datetime import datetime
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 import aiohttp
 import structlog
@@ -56,6 +56,21 @@ def tls_context(settings: Settings) -> ssl.SSLContext:
                 f"settings: callback_ca_file: {settings.callback_ca_file}: {error}"
             ) from error
     return context
+
+
+class Courier(Protocol):
+    """What delivery needs of whoever sends: ``Sender``, or somebody in a simulated network."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    async def send(self, url: str, message: Message, at: datetime) -> Attempt: ...
 
 
 class Sender:

@@ -41,6 +41,7 @@ class SeenBuffer:
         self._turned_ms = 0
         self._refused: dict[DeviceId, int] = {}
         self._failures: dict[DeviceId, str] = {}
+        self._some = asyncio.Event()  # something waits to be written
 
     def note(self, device_id: DeviceId, at_ms: int) -> None:
         """The device checked in."""
@@ -83,6 +84,8 @@ class SeenBuffer:
 
     def _add(self, check_in: CheckIn) -> None:
         self._waiting.append(check_in)
+        if not self._some.is_set():
+            self._some.set()
 
     @property
     def waiting(self) -> int:
@@ -106,10 +109,13 @@ class SeenBuffer:
                 return
 
     async def run(self) -> None:
-        """Flush once a second of the wall's time until cancelled."""
+        """Flush once a second of the wall's time, while there is anything, until cancelled."""
         while True:
+            await self._some.wait()
             await asyncio.sleep(FLUSH_S)
             await self.flush()
+            if not self._waiting:
+                self._some.clear()
 
     def now_ms(self) -> int:
         return to_ms(self._clock.now())

@@ -7,7 +7,7 @@ from overair.push.smpp import SmppTransport
 from overair.push.transport import Transport
 from overair.push.udp import UdpTransport
 
-__all__ = ["PushDelivery", "chosen_transport"]
+__all__ = ["PushDelivery", "Transport", "chosen_transport"]
 
 
 def chosen_transport(settings: Omadm) -> Transport:

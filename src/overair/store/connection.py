@@ -10,7 +10,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
@@ -94,8 +94,20 @@ def _forgets(sql: str) -> bool:
     return written is None or written[1] in KEPT
 
 
+class Connect(Protocol):
+    """Opens a database, as ``connect`` does."""
+
+    def __call__(
+        self, path: str, *, read_only: bool = False, timeout_s: float = BUSY_TIMEOUT_S
+    ) -> sqlite3.Connection: ...
+
+
 def connect(
-    path: str, *, read_only: bool = False, timeout_s: float = BUSY_TIMEOUT_S
+    path: str,
+    *,
+    read_only: bool = False,
+    timeout_s: float = BUSY_TIMEOUT_S,
+    factory: type[sqlite3.Connection] = sqlite3.Connection,
 ) -> sqlite3.Connection:
     """A connection with our settings; ``":memory:"`` is a database of its own."""
     connection = sqlite3.connect(
@@ -104,6 +116,7 @@ def connect(
         isolation_level=None,
         check_same_thread=False,
         cached_statements=512,
+        factory=factory,
     )
     if path != ":memory:":
         connection.execute("pragma journal_mode = wal")

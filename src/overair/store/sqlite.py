@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from overair.clock import Clock
-from overair.store.connection import SqliteTx, connect, translate
+from overair.store.connection import Connect, SqliteTx, connect, translate
 from overair.store.database import Dialect, Hint, StoreUnavailableError, Tx
 from overair.store.migrations import migrate
-from overair.store.writer import Writer
+from overair.store.writer import Hand, Thread, Writer
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -29,13 +29,25 @@ REPORT_THREADS = 2
 
 
 class SqliteDatabase:
-    """One SQLite file."""
+    """One SQLite file.
+
+    Whoever simulates a disk brings connections of his own, and somebody to run what may wait.
+    """
 
     dialect: Dialect = "sqlite"
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    def __init__(
+        self,
+        path: Path,
+        clock: Clock,
+        *,
+        connect: Connect = connect,
+        hand: Callable[[], Hand] = Thread,
+    ) -> None:
         self._path = path
         self._clock = clock
+        self._connect = connect
+        self._hand = hand
         self._connection: sqlite3.Connection | None = None  # the writer's
         self._writer: Writer | None = None
         self._reader: SqliteTx | None = None
@@ -53,8 +65,8 @@ class SqliteDatabase:
             self._keep_private()
             await asyncio.to_thread(self._migrate)
             # Without a timeout: the writer waits in its own way, and the event loop not at all.
-            self._connection = connect(str(self._path), timeout_s=0.0)
-            self._reader = SqliteTx(connect(str(self._path), read_only=True))
+            self._connection = self._connect(str(self._path), timeout_s=0.0)
+            self._reader = SqliteTx(self._connect(str(self._path), read_only=True))
         except sqlite3.Error as error:
             told = translate(error)
             if isinstance(error, sqlite3.DatabaseError) and not isinstance(
@@ -65,7 +77,7 @@ class SqliteDatabase:
         except OSError as error:
             raise StoreUnavailableError(f"{self._path}: {error.strerror}") from error
         self._pool = ThreadPoolExecutor(REPORT_THREADS, thread_name_prefix="overair-report")
-        self._writer = Writer(self._connection, self._loop, self._wake)
+        self._writer = Writer(self._connection, self._loop, self._wake, self._hand())
 
     def _keep_private(self) -> None:
         """A new file is readable for its owner only; SQLite makes its journals with the same mode."""
@@ -73,7 +85,7 @@ class SqliteDatabase:
             os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
     def _migrate(self) -> None:
-        with contextlib.closing(connect(str(self._path))) as connection:
+        with contextlib.closing(self._connect(str(self._path))) as connection:
             connection.execute("begin immediate")
             try:
                 migrate(SqliteTx(connection), self._clock.now())
@@ -139,7 +151,7 @@ class SqliteDatabase:
         tx: SqliteTx | None = getattr(self._pooled, "tx", None)
         try:
             if tx is None:
-                tx = SqliteTx(connect(str(self._path), read_only=True))
+                tx = SqliteTx(self._connect(str(self._path), read_only=True))
                 self._pooled_connections.append(tx.connection)
                 self._pooled.tx = tx
             tx.connection.execute("begin")

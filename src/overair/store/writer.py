@@ -26,7 +26,7 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from overair.store.connection import BUSY_TIMEOUT_S, SqliteTx, translate
 from overair.store.database import Hint, StoreError, Tx
@@ -50,6 +50,38 @@ class _Job:
 _Batch = list[_Job]
 
 
+class Hand(Protocol):
+    """Who has the connection while the event loop does not, and may wait."""
+
+    def put(self, work: Callable[[], None]) -> None:
+        """Have it done soon, after what was given before. Called in the event loop."""
+        ...
+
+    async def close(self) -> None:
+        """Wait for the end of what was given."""
+        ...
+
+
+class Thread:
+    """A thread of its own."""
+
+    def __init__(self) -> None:
+        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._serve, name="overair-writer", daemon=True)
+        self._thread.start()
+
+    def put(self, work: Callable[[], None]) -> None:
+        self._work.put(work)
+
+    async def close(self) -> None:
+        self._work.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def _serve(self) -> None:
+        while (work := self._work.get()) is not None:
+            work()
+
+
 class Writer:
     """Runs functions on ``connection``, which waits for no lock by itself (``timeout_s=0``)."""
 
@@ -58,19 +90,18 @@ class Writer:
         connection: sqlite3.Connection,
         loop: asyncio.AbstractEventLoop,
         wake: Callable[[Hint], None],
+        hand: Hand,
     ) -> None:
         self._connection = connection
         self._loop = loop
         self._wake = wake
+        self._hand = hand
         self._brief: deque[_Job] = deque()
         self._long: deque[_Job] = deque()
         self._was_brief = False  # the last batch
         self._called = False  # a turn is due in the loop
         self._lent = False  # the thread has the connection
         self._rest: asyncio.Future[None] | None = None  # done when nothing is left to do
-        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._serve, name="overair-writer", daemon=True)
-        self._thread.start()
 
     def brief(self, fn: Callable[[Tx], T]) -> asyncio.Future[T]:
         """Run ``fn``, which is short, in the event loop's thread."""
@@ -85,8 +116,7 @@ class Writer:
         if self._lent or self._brief or self._long:
             self._rest = self._loop.create_future()
             await self._rest
-        self._work.put(None)
-        await asyncio.to_thread(self._thread.join)
+        await self._hand.close()
 
     # In the event loop -------------------------------------------------------------------------
 
@@ -135,7 +165,7 @@ class Writer:
 
     def _lend(self, work: Callable[[], None]) -> None:
         self._lent = True
-        self._work.put(work)
+        self._hand.put(work)
 
     def _returned(self, batch: _Batch, hints: set[Hint]) -> None:
         self._lent = False
@@ -157,10 +187,6 @@ class Writer:
             self._wake(hint)
 
     # In the thread, which has the connection then -----------------------------------------------
-
-    def _serve(self) -> None:
-        while (work := self._work.get()) is not None:
-            work()
 
     def _give_back(self, batch: _Batch, hints: set[Hint]) -> None:
         with contextlib.suppress(RuntimeError):  # the loop was closed under us: none to tell
