@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from structlog.testing import capture_logs
 from overair.devices.lwm2m import bootstrap
 from overair.fleetfile import shapes
 from overair.store import lwm2m_bootstrap
-from overair.store.database import Tx
+from overair.store.database import StoreError, Tx
 from tests.devices.field import device_of, imei
 from tests.devices.lwm2m.gadget import free_port
 from tests.devices.lwm2m.novice import Novice, refusing, silent
@@ -166,6 +167,49 @@ async def test_the_former_key_is_good_until_the_new_one_is_used(place: Yard) -> 
             later.begin()
             await new.reconnect()
             assert not later.connected
+
+
+async def test_a_key_that_cannot_be_taken_over_now(place: Yard) -> None:
+    """The device is told good-bye instead of being taken for somebody else, and its next session is good."""
+    gadget = await place.gadget(1, block=FIRST)
+    async with novice_of(place, tunnel_to(place)) as novice:
+        await novice.ask()
+        await asyncio.wait_for(novice.finished.wait(), 20)
+    given = novice.objects["/0/1"]
+    sockets = place.field.server.lwm2m.sockets
+    keys = sockets._keys
+
+    def fail(*_: object) -> bool:
+        raise StoreError("the disk is full")
+
+    sockets._keys = dataclasses.replace(keys, take_over=fail)
+    async with Tunnel(place.coaps_port, given[3], given[5]) as tunnel, gadget.on():
+        gadget.server = tunnel.address
+        await tunnel.connect()
+
+        async def closed() -> bool:
+            return tunnel.closed
+
+        await until(closed, "the end of the session")
+        sockets._keys = keys
+        await tunnel.reconnect()
+        assert (await gadget.register()).code is Code.CREATED
+
+
+async def test_the_session_ends_with_the_bootstrap(place: Yard) -> None:
+    """A device that has its account is told good-bye, and takes no place any more."""
+    await place.gadget(1, block=FIRST)
+    tunnel = tunnel_to(place)
+    async with novice_of(place, tunnel) as novice:
+        await novice.ask()
+
+        async def closed() -> bool:
+            return tunnel.closed
+
+        await until(closed, "the end of the session")
+        dtls = place.field.server.lwm2m.bootstrap.sockets.dtls
+        assert dtls is not None
+        assert len(dtls) == 0
 
 
 async def test_the_accounts_of_two_servers_are_no_keys_of_each_other(place: Yard) -> None:

@@ -72,6 +72,7 @@ BUSY_S: Final = 60  # after which whoever found too many here asks again
 KEY_BYTES: Final = 16  # of AES-128
 MARK_BYTES: Final = 6  # that make an identity new
 _IMEI_DIGITS: Final = 15
+_DONE: Final = "done"
 
 
 class _RefusedError(Exception):
@@ -209,7 +210,7 @@ class Bootstrap:
 
     async def _serve(self, peer: Peer, owner: Owner) -> None:
         rooms = self._rooms
-        said, identity = "done", ""
+        said, identity = _DONE, ""
         try:
             used = await self._used(peer)
             await self._ask(peer, delete_all())
@@ -229,6 +230,12 @@ class Bootstrap:
             await rooms.db.transact(engine.note, owner.device_id, said, rooms.clock.now())
         except StoreError as error:
             log.error("the end of a bootstrap could not be kept", error=str(error))
+        if not isinstance(peer, Session):
+            # Addresses in the clear are anybody's: nothing is kept of one.
+            self._exchanges.forget(peer)
+        elif said == _DONE and self.sockets.dtls is not None:
+            # It has nothing more to ask here, and a session takes 70 KiB.
+            self.sockets.dtls.close(peer)
 
     async def _used(self, peer: Peer) -> frozenset[Path] | None:
         """Which instances it has; None: it does not tell."""

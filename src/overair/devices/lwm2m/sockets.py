@@ -164,7 +164,9 @@ class Sockets:
         """Do what has to wait for the database; what the address sends meanwhile waits, too."""
         if len(self._lookups) >= self._rules.max_handshakes:
             work.close()
-            self._fresh.clear()  # they are taken over when they begin again
+            fresh, self._fresh = self._fresh, []
+            for session in fresh:
+                self._begin_again(session)
             return
         self._behind[address] = deque()
         task = asyncio.create_task(self._in_order(address, work))
@@ -219,9 +221,15 @@ class Sockets:
                     self._keys.take_over, credential.device_id, identity, self._seal
                 )
             except (SealError, StoreError) as error:
-                # Its former key is good still; this one is tried again with its next session.
                 log.error("a device's new key could not be taken over", error=str(error))
+                self._begin_again(session)
+                heard = [each for each in heard if each[0] is not session]
         self._hear(heard)
+
+    def _begin_again(self, session: Session) -> None:
+        """Whoever could not be made who it is, is nobody in this session, and may be in its next."""
+        assert self.dtls is not None
+        self.dtls.close(session)
 
     def transmit(self, peer: Peer, datagram: bytes) -> None:
         if isinstance(peer, Session):
@@ -238,6 +246,8 @@ class Sockets:
         sessions = self.dtls.sessions()
         some = sessions[self._checked : self._checked + CHECKED]
         self._checked = self._checked + CHECKED if some else 0
+        if not some:
+            return
         owners = {each.credential.device_id for each in some if each.credential is not None}
         try:
             keys = await self._db.read(self._keys.by_device, sorted(owners), self._seal)
