@@ -49,6 +49,15 @@ async def test_an_image_is_pushed_over_dtls(each_yard: Yard) -> None:
         assert gadget.executes == 1
 
 
+async def test_each_record_in_a_datagram_of_its_own(yard: Yard) -> None:
+    """What follows the identity waits until its key is found, so nothing has to be sent twice."""
+    await yard.gadget(1, block=BLOCK)
+    async with Tunnel(yard.coaps_port, ME, bytes.fromhex(KEY), mtu=1) as tunnel:
+        # OpenSSL as a client repeats nothing here.
+        await tunnel.connect()
+        assert [datagram[0] for datagram in tunnel.seen] == [22, 22, 22, 20, 22]
+
+
 async def test_the_session_says_who_it_is(yard: Yard) -> None:
     """Another device's name is refused, no name is the device's own, and so is its identity."""
     gadget = await yard.gadget(1, block=BLOCK)

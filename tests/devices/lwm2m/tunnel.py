@@ -17,7 +17,9 @@ Address = tuple[str, int]
 class Tunnel:
     """One session to the server."""
 
-    def __init__(self, port: int, identity: bytes, key: bytes) -> None:
+    def __init__(self, port: int, identity: bytes, key: bytes, mtu: int = psk.MTU) -> None:
+        """``mtu``: how much of a flight goes into one datagram; 1: each record has its own."""
+        self._mtu = mtu
         self._server: Address = ("127.0.0.1", port)
         self._identity = identity
         self._key = key
@@ -106,7 +108,7 @@ class Tunnel:
         self._flush()
 
     def _flush(self) -> None:
-        for datagram in records.datagrams(pending(self._connection), psk.MTU):
+        for datagram in records.datagrams(pending(self._connection), self._mtu):
             self.seen.append(datagram)
             self._secret.sendto(datagram, self._server)
 
