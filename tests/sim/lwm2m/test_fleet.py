@@ -162,7 +162,7 @@ async def test_a_device_that_breaks_is_heard_of() -> None:
     async def run(post: Post, url: str) -> None:
         async with Fleet(options(url), SystemClock()) as fleet:
             for device in fleet._devices.values():
-                device.asked = fault  # type: ignore[method-assign]  # what is to be heard of
+                device.asked = fault  # type: ignore[method-assign, assignment]  # what is to be heard of
             await comes(lambda: fleet.snapshot().registered == COUNT, "all to register")
             name = next(iter(post.head.registered))
             post.ask(name, Request(method=Code.GET, path=("3", "0", "3")))

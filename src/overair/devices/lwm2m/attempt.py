@@ -16,6 +16,7 @@ from typing import Final
 
 import structlog
 
+from overair.core.attempt import AttemptState
 from overair.core.ids import AttemptId
 from overair.devices.lwm2m import effects, machine
 from overair.devices.lwm2m.attempt_core import AttemptRooms
@@ -35,9 +36,7 @@ from overair.protocols.lwm2m.delivery import (
     write_uri,
 )
 from overair.protocols.lwm2m.firmware import Delivered, Next, Step
-from overair.protocols.lwm2m.objects import (
-    FirmwareReading,
-)
+from overair.protocols.lwm2m.objects import CONNECTIVITY, FirmwareReading
 from overair.protocols.lwm2m.results import Result, ResultClass, State
 
 log = structlog.get_logger()
@@ -153,10 +152,31 @@ class _Attempt(Installing):
 
     # DELIVER
 
+    async def _is_in_its_cell(self) -> bool:
+        """Whether the device, of which nothing was asked yet, is where it has a slot (clause 11).
+
+        Else that is another cell's: it has its turn there, which may be now.
+        """
+        work = self._work
+        if work.job.state is not AttemptState.OFFERED:
+            return True
+        place = await self._rooms.db.read(effects.cell_of_place, work)
+        if place is None or not self._device.client.objects.has(CONNECTIVITY):
+            return True
+        found = await machine.read_connectivity(self._device)
+        if found is None:
+            return True
+        self.over = not await self._rooms.db.transact(
+            effects.stays, work, found, place, self._rooms.settings, self._now
+        )
+        return not self.over
+
     def _uri(self, scheme: Scheme) -> str:
         return self._rooms.files.uri(scheme, self._work.job.attempt_id)
 
     async def _deliver(self, reading: FirmwareReading) -> None:
+        if not await self._is_in_its_cell():
+            return
         await self._observe()
         while True:
             chosen = self._choose(reading)

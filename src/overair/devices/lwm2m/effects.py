@@ -12,7 +12,7 @@ from typing import Final
 from overair.config import Settings
 from overair.core.attempt import AttemptEvent, AttemptState
 from overair.core.ids import AttemptId, DeviceId
-from overair.core.slots.radio import cell_key
+from overair.core.slots.radio import CellKey, cell_key
 from overair.core.upgrade import Reason
 from overair.engine import push
 from overair.engine.inventory import TooManyAttributesError, record_attributes
@@ -58,6 +58,27 @@ def load(tx: Tx, device_id: DeviceId, settings: Settings, now: datetime) -> Work
         track=store.find(tx, job.attempt_id),
         same_image=store.wrote_image(tx, device_id, job.sha256),
     )
+
+
+def cell_of_place(tx: Tx, work: Work) -> CellKey | None:
+    """The cell in which the device has its slot; None: its campaign has none."""
+    place = slots.places(tx, [work.job.upgrade_id]).get(work.job.upgrade_id)
+    return None if place is None else place.held.cell
+
+
+def stays(
+    tx: Tx,
+    work: Work,
+    reading: ConnectivityReading,
+    place: CellKey,
+    settings: Settings,
+    now: datetime,
+) -> bool:
+    """Write down where the device is, and whether it is still where it has its slot; else it moves on."""
+    if note_radio(tx, work.job.device_id, reading, now) == place:
+        return True
+    push.moved(tx, work.job.device_id, settings, now)
+    return False
 
 
 def begin(tx: Tx, work: Work, track: Track, settings: Settings, now: datetime) -> None:
@@ -180,11 +201,12 @@ def note_device(
     return push.version_seen(tx, device_id, reading.firmware_version, settings, now)
 
 
-def note_radio(tx: Tx, device_id: DeviceId, reading: ConnectivityReading, now: datetime) -> None:
-    """Write down in which cell it is, and how well it hears it."""
+def note_radio(tx: Tx, device_id: DeviceId, reading: ConnectivityReading, now: datetime) -> CellKey:
+    """Write down in which cell it is, and how well it hears it; that cell."""
     cell = cell_key(reading.mcc, reading.mnc, reading.cell_id, reading.bearer)
     signal, bearer = _small(reading.signal), _small(reading.bearer)
     slots.set_location(tx, device_id, cell, signal, bearer, now)
+    return cell
 
 
 def _small(number: int | None) -> int | None:

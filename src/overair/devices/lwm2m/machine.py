@@ -2,14 +2,16 @@
 
 from overair.devices.lwm2m.device import Device
 from overair.devices.lwm2m.reading import read_instance, read_path
-from overair.protocols.lwm2m import firmware
+from overair.protocols.lwm2m import firmware, objects
 from overair.protocols.lwm2m.delivery import reset_request
 from overair.protocols.lwm2m.firmware import Next
 from overair.protocols.lwm2m.objects import (
+    CONNECTIVITY,
     FIRMWARE,
     FIRMWARE_VERSION,
     RESULT,
     STATE,
+    ConnectivityReading,
     FirmwareReading,
     read_firmware,
 )
@@ -22,6 +24,15 @@ async def read_all(device: Device) -> FirmwareReading | None:
         return None
     found = await read_instance(client, device.ask, FIRMWARE, device.seconds())
     return None if found is None else read_firmware(found)
+
+
+async def read_connectivity(device: Device) -> ConnectivityReading | None:
+    """Where it is."""
+    client = device.client
+    found = await read_instance(client, device.ask, CONNECTIVITY, device.seconds())
+    if found is None:
+        return None
+    return objects.read_connectivity(found, min(client.objects.instances(CONNECTIVITY), default=0))
 
 
 async def read_value(device: Device, path: Path) -> str | int | None:

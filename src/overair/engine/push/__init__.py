@@ -28,7 +28,7 @@ from overair.engine.push.reports import (
     succeeded,
     version_seen,
 )
-from overair.engine.push.turns import attached, begin_session, due, give_dates, set_aside
+from overair.engine.push.turns import attached, begin_session, due, give_dates, moved, set_aside
 
 __all__ = [
     "Job",
@@ -43,6 +43,7 @@ __all__ = [
     "give_dates",
     "job_by_correlator",
     "job_of",
+    "moved",
     "note",
     "set_aside",
     "succeeded",

@@ -76,6 +76,18 @@ def give_dates(tx: Tx, upgrade_ids: Sequence[UpgradeId], settings: Settings, now
             push.set_due(tx, upgrade_id, now + timedelta(seconds=settings.omadm.requeue_push_s))
 
 
+def moved(tx: Tx, device_id: DeviceId, settings: Settings, now: datetime) -> None:
+    """The device is not in the cell any more for which its attempt was opened: it has a slot elsewhere."""
+    device = polls.get_device(tx, device_id, lock=True)
+    attempt = _under_way(tx, device)
+    if attempt is None or attempt.state is not AttemptState.OFFERED:
+        return
+    upgrade = upgrades.by_id(tx, attempt.upgrade_id, lock=True)
+    campaign = campaigns.by_id(tx, upgrade.campaign_id)
+    _give_up(tx, attempt, upgrade, campaign, Reason.NO_RESPONSE, settings, now, paused=False)
+    tx.hint("push")
+
+
 def _look(
     tx: Tx, device: Device, upgrade: Upgrade, settings: Settings, now: datetime
 ) -> Wake | None:
