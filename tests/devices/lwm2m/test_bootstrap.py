@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import aiocoap
+import cbor2
 import pytest
 from aiocoap import Code
 from structlog.testing import capture_logs
@@ -310,6 +311,32 @@ async def test_instances_that_are_in_use(place: Yard, links: str | None) -> None
         await comes_out(place, "done")
         written = {"/0/2", "/1/1"} if links and len(links) > 1 else {"/0/10", "/1/10"}
         assert set(novice.objects) == written
+
+
+async def test_a_device_without_tlv(place: Yard) -> None:
+    """It says so, and is given the same in SenML CBOR, which cbor2 reads."""
+    await place.gadget(1, block=FIRST)
+    packs: list[list[dict[int, Any]]] = []
+
+    def take(request: aiocoap.Message) -> aiocoap.Message:
+        if request.opt.content_format != 112:
+            return aiocoap.Message(code=Code.UNSUPPORTED_CONTENT_FORMAT)
+        packs.append(cbor2.loads(request.payload))
+        return aiocoap.Message(code=Code.CHANGED)
+
+    async with novice_of(place, tunnel_to(place)) as novice:
+        novice.odd |= {"PUT /0/1": take, "PUT /1/1": take}
+        await novice.ask()
+        await comes_out(place, "done")
+    security, server = packs
+    assert security[0][-2] == "/0/1/"
+    values = {
+        each[0]: next(each[label] for label in (2, 3, 4, 8) if label in each) for each in security
+    }
+    assert values["0"] == f"coaps://127.0.0.1:{place.coaps_port}"
+    assert len(values["5"]) == 16
+    assert (values["1"], values["2"], values["10"]) == (False, 0, 101)
+    assert {each[0] for each in server} == {"0", "1", "6", "7"}
 
 
 async def test_a_device_that_falls_silent(place: Yard, monkeypatch: pytest.MonkeyPatch) -> None:

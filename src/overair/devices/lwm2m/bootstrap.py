@@ -22,6 +22,7 @@ and packs of LwM2M 1.2.
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -58,6 +59,7 @@ from overair.protocols.lwm2m.bootstrap import (
 )
 from overair.protocols.lwm2m.endpoint_name import imei_of
 from overair.protocols.lwm2m.errors import RegistrationError, UnreadableError
+from overair.protocols.lwm2m.formats import ContentFormat
 from overair.protocols.lwm2m.objects import SECURITY, SERVER
 from overair.protocols.lwm2m.values import Path
 from overair.sealing import Seal
@@ -77,6 +79,10 @@ _DONE: Final = "done"
 
 class _RefusedError(Exception):
     """The device does not do what it was asked."""
+
+    def __init__(self, what: str, code: int) -> None:
+        super().__init__(what)
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,8 +222,8 @@ class Bootstrap:
             await self._ask(peer, delete_all())
             account = await self._new_account(peer, owner)
             identity = account.identity.decode()
-            await self._ask(peer, write_security(free_instance(used, SECURITY), account))
-            await self._ask(peer, write_server(free_instance(used, SERVER), account))
+            await self._write(peer, write_security, free_instance(used, SECURITY), account)
+            await self._write(peer, write_server, free_instance(used, SERVER), account)
             await self._ask(peer, finish())
         except (SilentError, _RefusedError) as error:
             said = str(error)
@@ -249,6 +255,21 @@ class Bootstrap:
                 raise
             return None
 
+    async def _write(
+        self,
+        peer: Peer,
+        written: Callable[[int, Account, int], Request],
+        instance: int,
+        account: Account,
+    ) -> None:
+        """Write an instance, in TLV, or to a device that has left that out, in SenML CBOR."""
+        try:
+            await self._ask(peer, written(instance, account, ContentFormat.TLV))
+        except _RefusedError as error:
+            if error.code != Code.UNSUPPORTED_CONTENT_FORMAT:
+                raise
+            await self._ask(peer, written(instance, account, ContentFormat.SENML_CBOR))
+
     async def _ask(self, peer: Peer, request: Request) -> Response:
         """Ask, and have it done. Raises SilentError, _RefusedError."""
         what = f"{Code(request.method).name} /{'/'.join(request.path)}"
@@ -258,7 +279,7 @@ class Bootstrap:
         except (SilentError, TimeoutError) as error:
             raise SilentError(f"{what}: {str(error) or 'no answer in time'}") from None
         if not response.ok:
-            raise _RefusedError(f"{what}: {dotted(response.code)}")
+            raise _RefusedError(f"{what}: {dotted(response.code)}", response.code)
         return response
 
     async def _new_account(self, peer: Peer, owner: Owner) -> Account:

@@ -7,6 +7,9 @@
     PUT /1/i        how long a registration lives
     POST /bs        done                       (finish)
 
+Both are written in TLV, which all devices read but those of later versions that leave it out: they say so
+(4.15), and are written to in SenML CBOR.
+
 Not in here: keys, who may have them, and what a refusal does.
 """
 
@@ -18,10 +21,9 @@ from overair.protocols.coap.links import decode_links
 from overair.protocols.coap.numbers import Code
 from overair.protocols.coap.values import Request
 from overair.protocols.lwm2m.errors import RegistrationError, UnreadableError
-from overair.protocols.lwm2m.formats import ContentFormat
+from overair.protocols.lwm2m.formats import ContentFormat, encode
 from overair.protocols.lwm2m.objects import SECURITY, SERVER
 from overair.protocols.lwm2m.registration import check_endpoint
-from overair.protocols.lwm2m.tlv import encode_tlv
 from overair.protocols.lwm2m.values import Path, Raw, parse_path, path_segments
 
 # Where instances of ours begin if a device does not tell which it has.
@@ -29,7 +31,7 @@ FIRST_FREE = 10
 _MODE_PSK = 0
 _MODE_NOSEC = 3
 _NUMBER = re.compile(r"[0-9]{1,5}")
-# What a device may prefer, and gets: TLV is what all of them read.
+# What a device may prefer.
 _SERVED = {ContentFormat.TLV, ContentFormat.SENML_CBOR, ContentFormat.SENML_JSON}
 
 
@@ -105,7 +107,9 @@ def delete(path: Path) -> Request:
     return Request(method=Code.DELETE, path=path_segments(path))
 
 
-def write_security(instance: int, account: Account) -> Request:
+def write_security(
+    instance: int, account: Account, content_format: int = ContentFormat.TLV
+) -> Request:
     """Write where the server is, and the key."""
     path: Path = (SECURITY, instance)
     mode = _MODE_NOSEC if account.key is None else _MODE_PSK
@@ -120,10 +124,13 @@ def write_security(instance: int, account: Account) -> Request:
             (*path, 5): account.key or b"",
             (*path, 10): account.short_id,
         },
+        content_format,
     )
 
 
-def write_server(instance: int, account: Account) -> Request:
+def write_server(
+    instance: int, account: Account, content_format: int = ContentFormat.TLV
+) -> Request:
     """Write how long a registration lives, and how the device is reached."""
     path: Path = (SERVER, instance)
     return _write(
@@ -134,15 +141,16 @@ def write_server(instance: int, account: Account) -> Request:
             (*path, 6): True,
             (*path, 7): account.binding,
         },
+        content_format,
     )
 
 
-def _write(path: Path, readings: dict[Path, Raw]) -> Request:
+def _write(path: Path, readings: dict[Path, Raw], content_format: int) -> Request:
     return Request(
         method=Code.PUT,
         path=path_segments(path),
-        content_format=ContentFormat.TLV,
-        payload=encode_tlv(readings, path),
+        content_format=content_format,
+        payload=encode(content_format, readings, path),
     )
 
 
