@@ -368,6 +368,44 @@ def test_a_lost_report_is_not_a_lost_success(w: World) -> None:
 
 
 @story
+def test_what_a_device_has_begun_cannot_be_called_back(w: World) -> None:
+    """Stopped or ended meanwhile, its campaign has it as a success when it shows that; not who had not begun."""
+    fleet(w, ONE, TWO, THREE)
+    stopped = campaign(w, [ONE, TWO], version=2, end=9)
+    ended = campaign(w, [THREE], version=2, end=0)
+    due(w)
+    execute(w, ONE)
+    execute(w, THREE)
+    w.stop(stopped)
+    pass_time(w, days=1)
+    assert w.outcome(ONE, stopped)[0] is w.outcome(TWO, stopped)[0] is U.ABORTED
+    assert w.outcome(THREE, ended)[0] is U.FAILED
+    seen = []
+    for number in (ONE, TWO, THREE):
+        device_id = w.device(number).id
+        assert not push.version_seen(w.tx, device_id, "03", w.settings, w.now)
+        seen.append(push.version_seen(w.tx, device_id, "02", w.settings, w.now))
+        assert not push.version_seen(w.tx, device_id, "02", w.settings, w.now)
+    assert seen == [True, False, True]
+    assert w.outcome(ONE, stopped) == w.outcome(THREE, ended) == (U.SUCCEEDED, R.SUCCESS)
+    assert w.outcome(TWO, stopped)[0] is U.ABORTED
+
+
+@story
+def test_a_pause_that_a_wrong_clock_began(w: World) -> None:
+    """Put right again, the device's next session is its next turn; no pause is longer than it may be."""
+    fleet(w, ONE)
+    campaign(w, [ONE], end=300)
+    due(w)
+    right, w.now = w.now, w.now + timedelta(days=200)
+    fail(w, ONE)
+    w.now = right
+    assert told(w, ONE)[0] == "attach"
+    assert attach(w, ONE) == 1
+    assert woken(w) == [imei(ONE)]
+
+
+@story
 def test_a_device_that_failed_and_shows_success_has_succeeded(w: World) -> None:
     """It reported a failure, or was given up: what it runs is the truth."""
     fleet(w, ONE, TWO)

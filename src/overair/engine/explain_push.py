@@ -13,7 +13,7 @@ from overair.core.plan import Place, Wait, decide
 from overair.core.protocols import OMADM
 from overair.core.terms import TERMS
 from overair.core.upgrade import Reason, UpgradeState
-from overair.engine.push.opening import obstacle
+from overair.engine.push.opening import is_ahead, obstacle
 from overair.store import attempts, dm_accounts, push, slots
 from overair.store.campaigns import Campaign
 from overair.store.database import Tx
@@ -82,7 +82,7 @@ def _why(
         names = {"device": device.protocol, "campaign": campaign.protocol}
         return wait.value, OBSTACLES[wait].format(**names), upgrade.due_at
     if upgrade.state is UpgradeState.QUEUED:
-        return _queued(tx, upgrade, now)
+        return _queued(tx, upgrade, campaign, settings, now)
     if TERMS[campaign.api_version].slots:
         return _slotted(tx, upgrade)
     zone = device.zone if settings.windows_in_device_time else None
@@ -93,7 +93,7 @@ def _why(
     if not decision.offer:
         return None  # its campaign says when: as for every device
     if upgrade.state is UpgradeState.PENDING:
-        return _queued(tx, upgrade, now)
+        return _queued(tx, upgrade, campaign, settings, now)
     return Wait.TURN.value, "The device is notified as soon as it is its turn.", upgrade.due_at
 
 
@@ -144,11 +144,12 @@ def _slotted(tx: Tx, upgrade: Upgrade) -> Why | None:
             return Wait.TURN.value, "The device gets its slot next.", upgrade.due_at
 
 
-def _queued(tx: Tx, upgrade: Upgrade, now: datetime) -> Why:
+def _queued(tx: Tx, upgrade: Upgrade, campaign: Campaign, settings: Settings, now: datetime) -> Why:
     latest = attempts.of_upgrade(tx, upgrade.id)[-1:]
     failure = FAILURES.get(Reason(latest[0].reason)) if latest else None
     told = f"The last attempt failed: {failure}. " if failure else ""
-    if upgrade.not_before is not None and now < upgrade.not_before:
+    paused = upgrade.not_before is not None and now < upgrade.not_before
+    if paused and not is_ahead(upgrade, campaign, settings, now):
         return Wait.RETRY.value, f"{told}The next one waits for a pause.", upgrade.not_before
     sentence = (
         f"{told}The device is queued: it is notified again when the network sees it, and served when"

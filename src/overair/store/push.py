@@ -202,7 +202,7 @@ def queued(tx: Tx, device_ids: Sequence[DeviceId]) -> list[UpgradeId]:
 
 
 def hasten(tx: Tx, device_ids: Sequence[DeviceId], now: datetime) -> int:
-    """The devices are there: let those that wait for that have their turn, after their pauses.
+    """The devices are there: those that wait for that are due, if only to see that they pause.
 
     How many were made due. Whoever has an attempt under way is left to it.
     """
@@ -210,13 +210,13 @@ def hasten(tx: Tx, device_ids: Sequence[DeviceId], now: datetime) -> int:
     for start_ in range(0, len(device_ids), CHUNK):
         chunk = sorted(device_ids[start_ : start_ + CHUNK])
         changed += tx.execute(
-            "update device_upgrade set due_at = case when not_before > ? then not_before else ? end"
+            "update device_upgrade set due_at = ?"
             " where id in (select u.id from device_upgrade u join device d on d.id = u.device_id"
             f" where d.id in ({marks(len(chunk))}) and d.open_attempt_id is null"
             " and (u.state = 'queued' or (u.id = d.open_upgrade_id and u.state = 'pending'))"
             " and d.protocol = 'OMADM')"
             " and (due_at is null or due_at > ?)",
-            [to_ms(now), to_ms(now), *chunk, to_ms(now)],
+            [to_ms(now), *chunk, to_ms(now)],
         )
     return changed
 
@@ -299,6 +299,17 @@ def look_again(tx: Tx, campaign_id: CampaignId, now: datetime) -> None:
             Reason.NO_TIME_LEFT,
         ),
     )
+
+
+def begun(tx: Tx, device_id: DeviceId) -> UpgradeId | None:
+    """The upgrade of the device's latest attempt, if that was given its command and ended by us."""
+    row = tx.one(
+        "select t.upgrade_id from attempt t join push_attempt p on p.attempt_id = t.id"
+        " where t.id = (select max(id) from attempt where device_id = ?) and t.state = 'expired'"
+        " and p.executed_at is not null",
+        (device_id,),
+    )
+    return None if row is None else UpgradeId(row[0])
 
 
 def latest_attempt(tx: Tx, upgrade_id: UpgradeId) -> tuple[AttemptId, AttemptState] | None:

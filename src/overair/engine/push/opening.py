@@ -67,6 +67,9 @@ def begin(
     call: bool,
 ) -> Wake | None:
     """Open the next attempt, if there may be one now; ``call``: the device has to be called to it."""
+    if is_ahead(upgrade, campaign, settings, now):
+        upgrades.hold_back(tx, upgrade.id, None)
+        upgrade = upgrade._replace(not_before=None)
     if upgrade.not_before is not None and now < upgrade.not_before:
         push.set_due(tx, upgrade.id, upgrade.not_before)
         return None
@@ -115,6 +118,13 @@ def begin(
         return None
     push.set_pushed(tx, own.attempt_id, now)
     return wake_of(device, own)
+
+
+def is_ahead(upgrade: Upgrade, campaign: Campaign, settings: Settings, now: datetime) -> bool:
+    """Whether a pause was begun by a clock that was ahead of now: it is longer than any is."""
+    if campaign.protocol != OMADM or upgrade.not_before is None:
+        return False
+    return upgrade.not_before > now + timedelta(seconds=settings.omadm.retry_pause_s)
 
 
 def obstacle(

@@ -1,10 +1,11 @@
 """What a device does, says and shows of its attempt."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from overair.config import Settings
-from overair.core.attempt import AttemptEvent, AttemptState
-from overair.core.ids import DeviceId
+from overair.core.attempt import CLOSED, AttemptEvent, AttemptState
+from overair.core.ids import DeviceId, UpgradeId
 from overair.core.protocols import PUSHED
 from overair.core.upgrade import Reason, UpgradeState
 from overair.engine.outcome import DeviceEvent, record
@@ -37,7 +38,8 @@ def await_version(
 ) -> None:
     """The device says that it succeeded and does not show it yet: it has a while to do so."""
     note(tx, job, settings, now, code=code, text=text)
-    if job.verify_until is None:
+    # One that is over is waited for no longer: when its device is due next is another's matter.
+    if job.verify_until is None and job.state not in CLOSED:
         until = now + timedelta(seconds=settings.omadm.verify_grace_s)
         push.set_verify_until(tx, job.attempt_id, until)
         push.set_due(tx, job.upgrade_id, until)
@@ -100,16 +102,32 @@ def version_seen(
     """
     device = polls.get_device(tx, device_id, lock=True)
     inventory.set_version(tx, device_id, version, now)
-    upgrade_id = device.open_upgrade_id or push.wanted(tx, device_id)
-    if device.protocol not in PUSHED or upgrade_id is None:
+    if device.protocol not in PUSHED:
         return False
-    upgrade = upgrades.by_id(tx, upgrade_id, lock=True)
-    campaign = campaigns.by_id(tx, upgrade.campaign_id)
-    tried = upgrade.state in (UpgradeState.PENDING, UpgradeState.QUEUED)
-    if not tried or campaign.kind != "software" or campaign.to_version != version:
+    upgrade = _shown(tx, device.open_upgrade_id or push.wanted(tx, device_id), version, _TRIED)
+    if upgrade is None:
+        # A campaign that was stopped, or is over, cannot call back what a device has begun.
+        upgrade = _shown(tx, push.begun(tx, device_id), version, _GIVEN_UP)
+    if upgrade is None:
         return False
     message = _message(now, "closed", None, f"shows {version}", finished="success")
     return _succeed(tx, device_id, upgrade, settings, now, message)
+
+
+_TRIED = (UpgradeState.PENDING, UpgradeState.QUEUED)
+_GIVEN_UP = (UpgradeState.FAILED, UpgradeState.CANCELLED, UpgradeState.ABORTED)
+
+
+def _shown(
+    tx: Tx, upgrade_id: UpgradeId | None, version: str, states: Sequence[UpgradeState]
+) -> Upgrade | None:
+    """The upgrade, if it is in one of these states and was to lead to the version."""
+    if upgrade_id is None:
+        return None
+    upgrade = upgrades.by_id(tx, upgrade_id, lock=True)
+    campaign = campaigns.by_id(tx, upgrade.campaign_id)
+    leads = campaign.kind == "software" and campaign.to_version == version
+    return upgrade if leads and upgrade.state in states else None
 
 
 def _succeed(
