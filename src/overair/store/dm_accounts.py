@@ -6,6 +6,7 @@ Nonces and knowledge are JSON of ``protocols/omadm``, which this room does not r
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from overair.core.ids import DeviceId
 from overair.store.database import Row, Tx, for_update, marks
@@ -41,6 +42,25 @@ class DmAccount:
     nonces: str
     knowledge: str
     zero_nonce_session: str | None
+
+
+class Speaking(NamedTuple):
+    """An account as a message needs it. A tuple, because every message makes one."""
+
+    device_id: DeviceId
+    imei: str
+    make: str
+    model: str
+    status: str
+    active: bool  # the customer's account
+    client_name: str
+    auth: str | None
+    secrets: bytes | None
+    server_nonce: bytes
+    nonces: str
+    knowledge: str
+    zero_nonce_session: str | None
+    session: str | None  # that the device is in (``dm_sessions``)
 
 
 _COLUMNS = """a.device_id, d.imei, d.mdn, d.make, d.model, d.status, t.active, a.client_name, a.auth,
@@ -83,15 +103,26 @@ def of_device(tx: Tx, device_id: DeviceId, *, lock: bool = False) -> DmAccount |
     return None if row is None else _account(row)
 
 
-def speaking(tx: Tx, device_id: DeviceId) -> tuple[DmAccount | None, str | None]:
-    """The account of a device whose lock we have, and the session that it is in (``dm_sessions``)."""
+def speaking(tx: Tx, device_id: DeviceId) -> Speaking | None:
+    """The account of a device whose lock we have, and the session that it is in."""
     locking = f"{for_update(tx)} of a" if for_update(tx) else ""
     row = tx.one(
-        f"select {_COLUMNS}, s.state {_FROM} left join dm_session s on s.device_id = a.device_id"
+        "select a.device_id, d.imei, d.make, d.model, d.status, t.active, a.client_name, a.auth,"
+        " a.secrets, a.server_nonce, a.nonces, a.knowledge, a.zero_nonce_session, s.state"
+        f" {_FROM} left join dm_session s on s.device_id = a.device_id"
         f" where a.device_id = ?{locking}",
         (device_id,),
     )
-    return (None, None) if row is None else (_account(row), row[16])
+    if row is None:
+        return None
+    return Speaking(
+        row[0], row[1], row[2], row[3], row[4],
+        bool(row[5]),
+        row[6], row[7],
+        None if row[8] is None else bytes(row[8]),
+        bytes(row[9] or b""),
+        row[10], row[11], row[12], row[13],
+    )  # fmt: skip
 
 
 def named(tx: Tx, client_name: str) -> list[DeviceId]:

@@ -12,7 +12,7 @@ from overair.core.checks import ACTIVE
 from overair.core.ids import DeviceId
 from overair.devices.dm.stored import decode_knowledge, decode_nonces, encode
 from overair.engine.dm_accounts import open_secrets
-from overair.protocols.omadm.account import Account, Nonces, decoy
+from overair.protocols.omadm.account import Account, decoy
 from overair.protocols.omadm.device_id import IdKind, parse_device_id
 from overair.protocols.omadm.exchange import Request
 from overair.protocols.omadm.knowledge import Knowledge
@@ -21,7 +21,7 @@ from overair.sealing import Seal, SealError
 from overair.store import dm_accounts as store
 from overair.store import polls
 from overair.store.database import Tx
-from overair.store.dm_accounts import DmAccount
+from overair.store.dm_accounts import Speaking
 
 SLOTS = 4096
 MOST_OPENED = 4096  # accounts whose keys are at hand
@@ -35,13 +35,11 @@ _IMEI_DIGITS = 15
 class Speaker:
     """Who a message says it is from, with everything that is kept; nothing of it is believed yet."""
 
-    row: DmAccount | None
+    row: Speaking | None
     """None: nobody who could have a session."""
     slot: int
     account: Account
     knowledge: Knowledge
-    session: str | None = None
-    """The session that the device is in, as it is kept."""
     problem: str = ""
     """Why a device that exists can have no session."""
 
@@ -61,7 +59,7 @@ class Accounts:
         """Who it is from. Nobody else changes the device or its account before we are done."""
         device_id = _device_of(tx, request)
         polls.lock_device(tx, device_id)
-        row, session = store.speaking(tx, device_id)
+        row = store.speaking(tx, device_id)
         mark = hmac.digest(
             self._key, (request.user or request.device).encode("utf-8", "surrogatepass"), "sha256"
         )
@@ -79,22 +77,21 @@ class Accounts:
                         slot=slot,
                         account=_account(row, *keys),
                         knowledge=decode_knowledge(row.knowledge),
-                        session=session,
                     )
                 problem = "its account has not both secrets"
         nobody = decoy(request.user or "", mark.hex())
         nobody = replace(nobody, nonces=decode_nonces(store.decoy(tx, slot)))
         return Speaker(row=None, slot=slot, account=nobody, knowledge=Knowledge(), problem=problem)
 
-    def _keys_of(self, row: DmAccount) -> tuple[str, str] | None:
+    def _keys_of(self, row: Speaking) -> tuple[str, str] | None:
         """The keys of both sides; None: there are not both secrets. Raises SealError."""
-        place = (row.device_id, row.terms.client_name, row.terms.secrets)
+        place = (row.device_id, row.client_name, row.secrets)
         keys = self._opened.get(place)
         if keys is None:
-            secrets = open_secrets(self._seal, row.device_id, row.terms.secrets)
+            secrets = open_secrets(self._seal, row.device_id, row.secrets)
             if not (secrets.client and secrets.server):
                 return None
-            client = auth.key(row.terms.client_name, secrets.client)
+            client = auth.key(row.client_name, secrets.client)
             keys = client, auth.key(self._server_id, secrets.server)
             if len(self._opened) >= MOST_OPENED:
                 del self._opened[next(iter(self._opened))]
@@ -114,29 +111,23 @@ class Accounts:
                 device_id,
                 server_nonce=account.nonces.server,
                 # That of the server has a column of its own: notifications need it, too.
-                nonces=encode(_with_server_nonce(account.nonces, b"")),
+                nonces=encode(account.nonces.with_server(b"")),
                 zero_nonce_session=account.zero_nonce_session,
             )
         if knowledge != speaker.knowledge:
             store.set_knowledge(tx, device_id, encode(knowledge))
 
 
-def _account(row: DmAccount, client_key: str, server_key: str) -> Account:
+def _account(row: Speaking, client_key: str, server_key: str) -> Account:
     return Account(
         device=row.imei,
-        user=row.terms.client_name,
+        user=row.client_name,
         client_key=client_key,
         server_key=server_key,
-        auth=AUTH[row.terms.auth or "md5"],
+        auth=AUTH[row.auth or "md5"],
         blocked=not row.active or row.status.lower() != ACTIVE,
         zero_nonce_session=row.zero_nonce_session,
-        nonces=_with_server_nonce(decode_nonces(row.nonces), row.server_nonce),
-    )
-
-
-def _with_server_nonce(nonces: Nonces, server: bytes) -> Nonces:
-    return Nonces(
-        client=nonces.client, server=server, pending=nonces.pending, refusals=nonces.refusals
+        nonces=decode_nonces(row.nonces).with_server(row.server_nonce),
     )
 
 

@@ -13,6 +13,7 @@ import base64
 import hmac
 import re
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 import structlog
@@ -56,13 +57,15 @@ class Downloads:
         self._settings = settings
         self._key = hmac.digest(key, _PURPOSE, "sha256")
         self._sending = sending
+        # Each message of a session asks for the same one.
+        self._token = lru_cache(maxsize=4096)(self._made_token)
 
     def url_of(self, base: str, job: Job, delivery: str) -> str:
         """What goes into PkgURL."""
         kind = "package" if delivery == "direct" else "dd"
         return f"{base}/{kind}/{self._token(job.attempt_id)}"
 
-    def _token(self, attempt_id: AttemptId) -> str:
+    def _made_token(self, attempt_id: AttemptId) -> str:
         mac = hmac.digest(self._key, b"%d" % attempt_id, "sha256")[:_MAC_BYTES]
         return f"{attempt_id:x}-{base64.urlsafe_b64encode(mac).decode()}"
 

@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache, partial
 from typing import Final
 
 import structlog
@@ -38,6 +39,7 @@ from overair.devices.dm.downloads import NO_STORE, Downloads
 from overair.devices.dm.effects import plain
 from overair.devices.dm.exchange import MOST_DATA_BYTES, DataWantedError, Handled, Surroundings
 from overair.devices.dm.guesses import Guesses
+from overair.devices.dm.rules import Models, server_at
 from overair.devices.gate import Gate
 from overair.devices.seen import SeenBuffer
 from overair.devices.slow import SlowBodies
@@ -95,6 +97,9 @@ class Dm:
         rate = rooms.settings.limits.address_writes_per_s
         self._throttle: Throttle[str] = Throttle(rate, rate * BURST_S)
         self._guesses = Guesses()
+        self._models = Models(rooms.settings.omadm)
+        # By our own address: one, unless devices reach us by several names.
+        self._server_at = lru_cache(maxsize=64)(partial(server_at, rooms.settings.omadm))
         self._under_way = 0
         self._slow = SlowBodies(after_s=SLOW_S, of_an_address=SLOW_OF_ONE, in_all=SLOW_IN_ALL)
         # The last package that went inside a session: each of its messages needs it again.
@@ -200,7 +205,8 @@ class Dm:
         surroundings = Surroundings(
             settings=rooms.settings,
             accounts=rooms.accounts,
-            address=base,
+            models=self._models,
+            server=self._server_at(base),
             url_of=lambda job, delivery: rooms.downloads.url_of(base, job, delivery),
             secure=_is_secure(request),
             now=now,
@@ -289,5 +295,10 @@ def _is_secure(request: Request) -> bool:
     """Whether a password is safe on its way (``oma-dm.md`` 11.2)."""
     if request.scope.get("scheme") == "https":
         return True
-    address = parse_address(request.client)
+    return _is_loopback(request.client)
+
+
+@lru_cache(maxsize=1024)
+def _is_loopback(client: str) -> bool:
+    address = parse_address(client)
     return address is not None and address.is_loopback

@@ -202,4 +202,5 @@ def line_of(event: Audit) -> tuple[str, dict[str, object]]:
 
 def plain(text: str) -> str:
     """Words of a device as they are kept: on one line, and not too many."""
-    return _CONTROL.sub(" ", text).strip()[:_MOST_CHARS]
+    line = text if text.isprintable() else _CONTROL.sub(" ", text)
+    return line.strip()[:_MOST_CHARS]

@@ -9,7 +9,7 @@ device sends its message again and gets the same reply, from whichever process i
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from overair.config import Settings
@@ -18,14 +18,14 @@ from overair.core.attempt import AttemptState
 from overair.core.ids import DeviceId
 from overair.devices.dm.accounts import Accounts
 from overair.devices.dm.effects import Effects, line_of
+from overair.devices.dm.rules import Models
 from overair.devices.dm.stored import decode_session, encode
 from overair.engine.push import Job
 from overair.ids import new_bytes
 from overair.protocols.omadm.events import Audit, Event, Refused
 from overair.protocols.omadm.exchange import Outcome, Request, proceed, receive
 from overair.protocols.omadm.session import Session
-from overair.protocols.omadm.task import Method, Profile, Server, Task
-from overair.protocols.syncml import fumo
+from overair.protocols.omadm.task import Method, Server, Task
 from overair.store import dm_sessions
 from overair.store.database import Tx
 
@@ -49,8 +49,8 @@ class Surroundings:
 
     settings: Settings
     accounts: Accounts
-    address: str
-    """Where the device reaches us: our name in every message."""
+    models: Models
+    server: Server
     url_of: Callable[[Job, str], str]
     """The address that a device is told to fetch, for a job and a kind of delivery."""
     secure: bool
@@ -77,10 +77,10 @@ def handle(tx: Tx, request: Request, told: Surroundings) -> Handled:
     """Take the message, and decide and keep the reply. Raises DataWantedError."""
     speaker = told.accounts.find(tx, request)
     row = speaker.row
-    session = None if speaker.session is None else decode_session(speaker.session)
+    session = None if row is None or row.session is None else decode_session(row.session)
     received = receive(
         request,
-        server=_server(told),
+        server=told.server,
         account=speaker.account,
         session=session,
         knowledge=speaker.knowledge,
@@ -99,9 +99,9 @@ def handle(tx: Tx, request: Request, told: Surroundings) -> Handled:
     effects = Effects(tx, row.device_id, told.settings, told.now)
     for event in received.events:
         effects.apply(event)
-    model = told.settings.omadm.models.get(f"{row.make} {row.model}", OmadmModel())
+    model, profile = told.models.of(row.make, row.model)
     task = None if received.settled else _task(effects, model, told)
-    outcome = proceed(received, task, _profile(model, told.settings))
+    outcome = proceed(received, task, profile)
     for event in outcome.events:
         effects.apply(event)
     told.accounts.keep(tx, speaker, outcome.account, outcome.knowledge)
@@ -129,25 +129,6 @@ def _keep_session(
             dm_sessions.drop(tx, device_id)
     elif after != before:
         dm_sessions.put(tx, device_id, after.id, encode(after), now)
-
-
-def _server(told: Surroundings) -> Server:
-    rules = told.settings.omadm
-    return Server(
-        address=told.address,
-        name=rules.server_id,
-        session_idle=timedelta(seconds=rules.session_idle_s),
-        session_messages=rules.session_messages,
-        exec_grace=timedelta(seconds=rules.exec_grace_s),
-    )
-
-
-def _profile(model: OmadmModel, settings: Settings) -> Profile:
-    return Profile(
-        fumo_root=model.fumo_root,
-        roots=tuple(dict.fromkeys((*settings.omadm.fumo_roots, *fumo.ROOTS))),
-        method=Method(model.method) if model.method else Method.AUTO,
-    )
 
 
 def _task(effects: Effects, model: OmadmModel, told: Surroundings) -> Task | None:

@@ -53,6 +53,12 @@ class Nonces:
     pending: tuple[Pending, ...] = ()
     refusals: tuple[Refusals, ...] = ()
 
+    def with_server(self, nonce: bytes) -> "Nonces":
+        """Return them with another nonce of the device's."""
+        return Nonces(
+            client=self.client, server=nonce, pending=self.pending, refusals=self.refusals
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
@@ -116,8 +122,13 @@ def accept(account: Account, fresh: bytes) -> Account:
     return replace(
         account,
         zero_nonce_session=None,
-        nonces=replace(account.nonces, client=fresh, pending=(), refusals=()),
+        nonces=Nonces(client=fresh, server=account.nonces.server),
     )
+
+
+def with_server_nonce(account: Account, nonce: bytes) -> Account:
+    """Take the nonce that the device chose for our next credentials."""
+    return replace(account, nonces=account.nonces.with_server(nonce))
 
 
 def refuse(

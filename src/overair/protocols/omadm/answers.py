@@ -23,6 +23,8 @@ from overair.protocols.syncml.codes import StatusCode, is_success
 _STATE = "/State"
 EXEC_ACCEPTED = frozenset({StatusCode.OK, StatusCode.ACCEPTED})
 
+_NOTHING = InventoryRead()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learned:
@@ -35,7 +37,7 @@ class Learned:
 def learn(knowledge: Knowledge, answered: Iterable[Sent], now: datetime) -> Learned:
     """Read the answers of one package."""
     events: list[Event] = []
-    inventory = InventoryRead()
+    inventory = _NOTHING
     for sent in answered:
         ask, code = sent.ask, sent.code or StatusCode.COMMAND_FAILED
         if ask.verb is Verb.EXEC and ask.step is not None:
@@ -54,7 +56,7 @@ def learn(knowledge: Knowledge, answered: Iterable[Sent], now: datetime) -> Lear
         knowledge, inventory = _learn_one(knowledge, inventory, ask.uri, code, value, now)
         if ask.uri == nodes.FIRMWARE_VERSION and (version := nodes.short_text(value)) is not None:
             events.append(VersionRead(version=version))
-    if inventory != InventoryRead():
+    if inventory is not _NOTHING and inventory != _NOTHING:
         events.append(inventory)
     return Learned(knowledge=knowledge, events=tuple(events))
 

@@ -18,7 +18,9 @@ that it is answered like one who exists.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import NamedTuple
 
+from overair.protocols.omadm import account as accounts
 from overair.protocols.omadm.account import Account
 from overair.protocols.omadm.answers import learn
 from overair.protocols.omadm.decide import Decision, Next, Situation, decide
@@ -70,8 +72,7 @@ class Outcome:
     """The row of the decision table, for the log."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Received:
+class Received(NamedTuple):
     """What a message said, on its way to ``proceed``. The edge needs the first two."""
 
     events: tuple[Event, ...]
@@ -128,18 +129,9 @@ def receive(
         now=now,
         nonce=nonce,
     )
-    received = Received(
-        events=(),
-        outcome=None,
-        request=request,
-        server=server,
-        account=account,
-        knowledge=knowledge,
-        now=now,
-    )
     admitted = entrance.enter()
     if isinstance(admitted, Settled):
-        return _settle(received, admitted)
+        return _settle(entrance, admitted, knowledge)
     message = request.message
     current = told_sizes(admitted.session, message).but(
         seen_at=now,
@@ -149,23 +141,27 @@ def receive(
     )
     heard = listen(current, admitted.account, message, server.max_obj_size)
     if heard.other_device:
-        return _settle(received, entrance.turn_out(admitted, AuditKind.OTHER_DEVICE))
+        turned_out = entrance.turn_out(admitted, AuditKind.OTHER_DEVICE)
+        return _settle(entrance, turned_out, knowledge)
     if heard.session.refused and not heard.open:
         tries = heard.session.tries + 1
-        heard = replace(heard, session=heard.session.but(tries=tries))
+        heard = heard._replace(session=heard.session.but(tries=tries))
     account = admitted.account
     if heard.server_nonce is not None:
-        account = replace(account, nonces=replace(account.nonces, server=heard.server_nonce))
+        account = accounts.with_server_nonce(account, heard.server_nonce)
     learned = learn(knowledge, heard.answered, now)
     events = (*heard.events, *learned.events)
     if admitted.begins:
         opened = Authenticated(session_id=current.id, by_server=heard.by_server)
         events = (opened, *events)
-    return replace(
-        received,
+    return Received(
         events=events,
+        outcome=None,
+        request=request,
+        server=server,
         account=account,
         knowledge=learned.knowledge,
+        now=now,
         admitted=admitted,
         heard=heard,
     )
@@ -247,7 +243,7 @@ def proceed(received: Received, task: Task | None, profile: Profile = DEFAULT_PR
     )
 
 
-def _settle(received: Received, settled: Settled) -> Received:
+def _settle(entrance: Entrance, settled: Settled, knowledge: Knowledge) -> Received:
     outcome = Outcome(
         status=settled.status,
         body=settled.body,
@@ -255,10 +251,18 @@ def _settle(received: Received, settled: Settled) -> Received:
         hmac=settled.hmac,
         account=settled.account,
         session=settled.session,
-        knowledge=received.knowledge,
+        knowledge=knowledge,
         row=settled.row,
     )
-    return replace(received, events=settled.events, account=settled.account, outcome=outcome)
+    return Received(
+        events=settled.events,
+        outcome=outcome,
+        request=entrance.request,
+        server=entrance.server,
+        account=settled.account,
+        knowledge=knowledge,
+        now=entrance.now,
+    )
 
 
 def _will_command(situation: Situation, decision: Decision) -> bool:

@@ -10,8 +10,8 @@ when the client's package is complete has failed with 500.
 Not in here: what the answers mean (``answers``), and what follows (``decide``).
 """
 
-from dataclasses import dataclass, replace
-from typing import assert_never
+from dataclasses import replace
+from typing import NamedTuple, assert_never
 
 from overair.protocols.omadm import nodes, reports
 from overair.protocols.omadm.account import Account
@@ -71,9 +71,8 @@ _LEAVES = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
-    """A message, understood."""
+class Heard(NamedTuple):
+    """A message, understood. A tuple, because every message makes two."""
 
     session: Session
     server_nonce: bytes | None = None
@@ -151,7 +150,7 @@ class _Listener:
                 and status.msg_ref in {"", str(sent.msg)}
                 and status.cmd != SYNC_HDR
             ):
-                self.sent[at] = replace(sent, code=status.code)
+                self.sent[at] = _answered(sent, status.code, sent.value)
                 return
 
     def _results(self, msg_id: int, results: Results) -> None:
@@ -184,7 +183,7 @@ class _Listener:
         # Of values for the same node the first counts.
         for at in (at for at in named[:1] if self.sent[at].value is None):
             value = nodes.text_of(item.data)[:_MOST_KEPT]
-            self.sent[at] = replace(self.sent[at], value=value)
+            self.sent[at] = _answered(self.sent[at], self.sent[at].code, value)
 
     def _alert(self, alert: Alert) -> tuple[int, bool]:
         self.alerts.add(alert.code)
@@ -289,7 +288,7 @@ def _complete(heard: Heard, *, next_wanted: bool) -> Heard:
     """Take the commands under way as answered: the client's package has ended."""
     session = heard.session
     answered = tuple(
-        sent if sent.code is not None else replace(sent, code=StatusCode.COMMAND_FAILED)
+        sent if sent.code is not None else _answered(sent, StatusCode.COMMAND_FAILED, sent.value)
         for sent in session.sent
     )
     piece: int | None = None
@@ -312,7 +311,11 @@ def _complete(heard: Heard, *, next_wanted: bool) -> Heard:
     )
     outgoing = session.outgoing if piece is not None else None
     session = session.but(sent=(), done=(*session.done, *done), outgoing=outgoing)
-    return replace(heard, session=session, answered=answered, piece=piece)
+    return heard._replace(session=session, answered=answered, piece=piece)
+
+
+def _answered(sent: Sent, code: int | None, value: str | None) -> Sent:
+    return Sent(msg=sent.msg, cmd=sent.cmd, ask=sent.ask, code=code, value=value)
 
 
 def _believe(session: Session, account: Account, message: Message) -> tuple[Session, bytes | None]:

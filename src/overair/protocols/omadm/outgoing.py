@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
+from typing import NamedTuple
 
 from overair.protocols.omadm.decide import Next
 from overair.protocols.omadm.session import Ask, Outgoing, Owed, Sent, Session, Verb
@@ -44,8 +45,7 @@ _LEAST_PIECE = 16
 _LENGTH_BYTES = 4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
+class Frame(NamedTuple):
     """Everything of a message but its commands."""
 
     form: Form

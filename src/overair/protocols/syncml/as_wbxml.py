@@ -71,13 +71,17 @@ def decode_wbxml(body: bytes, limits: SyncmlLimits = LIMITS) -> tuple[Element, i
         root, at = _document(body, at, table, limits)
     except IndexError:
         raise MalformedError("the document ends too early") from None
+    except UnicodeDecodeError:
+        raise MalformedError("text that is not UTF-8") from None
     if at != len(body):
         raise MalformedError("something follows the document")
     return root, version
 
 
 def _document(body: bytes, at: int, table: bytes, limits: SyncmlLimits) -> tuple[Element, int]:
-    """Read the root element; return it, and where it ends. Raises IndexError where the bytes do.
+    """Read the root element; return it, and where it ends.
+
+    Raises IndexError where the bytes end too early, and UnicodeDecodeError.
 
     This is what a message costs most: a loop over bytes, with everything in local names. A leaf
     with nothing but a string, which is nearly every element, is taken as one.
@@ -92,6 +96,7 @@ def _document(body: bytes, at: int, table: bytes, limits: SyncmlLimits) -> tuple
     # The pieces of text seen since the last tag: all of an element's value, if it has no children.
     pieces: list[str | bytes] = []
     elements = text = 0
+    most_elements, most_text, depth = limits.elements, limits.text, limits.depth
     while True:
         token = body[at]
         at += 1
@@ -110,8 +115,8 @@ def _document(body: bytes, at: int, table: bytes, limits: SyncmlLimits) -> tuple
         if token in _TEXTS:
             piece, at = _piece(body, at, token, table)
             text += len(piece)
-            if text > limits.text:
-                raise LimitError(f"more than {limits.text} characters of text")
+            if text > most_text:
+                raise LimitError(f"more than {most_text} characters of text")
             if not opened:
                 raise MalformedError("text outside of the root element")
             if piece:
@@ -126,10 +131,10 @@ def _document(body: bytes, at: int, table: bytes, limits: SyncmlLimits) -> tuple
         if name is None:
             raise _no_tag(token, page)
         elements += 1
-        if elements > limits.elements:
-            raise LimitError(f"more than {limits.elements} elements")
-        if len(opened) == limits.depth:
-            raise LimitError(f"elements nested deeper than {limits.depth}")
+        if elements > most_elements:
+            raise LimitError(f"more than {most_elements} elements")
+        if len(opened) == depth:
+            raise LimitError(f"elements nested deeper than {depth}")
         if pieces:
             pieces = []
         if not token & _HAS_CONTENT:
@@ -140,10 +145,10 @@ def _document(body: bytes, at: int, table: bytes, limits: SyncmlLimits) -> tuple
         if opened and body[at] == _STR_I:
             end = body.find(0, at)
             if end > 0 and body[end + 1] == _END:
-                value = _text(body[at + 1 : end])
+                value = body[at + 1 : end].decode()
                 text += len(value)
-                if text > limits.text:
-                    raise LimitError(f"more than {limits.text} characters of text")
+                if text > most_text:
+                    raise LimitError(f"more than {most_text} characters of text")
                 if len(value) > limits.value:
                     raise LimitError(f"a value of more than {limits.value} characters")
                 children.append((name, value))
@@ -167,10 +172,10 @@ def _piece(body: bytes, at: int, token: int, table: bytes) -> tuple[str | bytes,
         end = body.find(0, at)
         if end < 0:
             raise MalformedError("a string without an end")
-        return _text(body[at:end]), end + 1
+        return body[at:end].decode(), end + 1
     number, at = _integer(body, at)
     if token == _STR_T:
-        return _text(_entry(table, number)), at
+        return _entry(table, number).decode(), at
     return _take(body, at, number)
 
 
@@ -213,7 +218,7 @@ def _frame(body: bytes) -> tuple[int, bytes, int]:
     if offset is None:
         known = public_id in PUBLIC_IDS
     else:
-        known = _text(_entry(table, offset)) in PUBLIC_IDS.values()
+        known = _entry(table, offset).decode() in PUBLIC_IDS.values()
     if not known:
         raise MalformedError("not a document of SyncML 1.0, 1.1 or 1.2")
     return version, table, at
@@ -225,13 +230,6 @@ def _entry(table: bytes, offset: int) -> bytes:
         raise MalformedError("an offset beyond the string table")
     end = table.find(0, offset)
     return table[offset:] if end < 0 else table[offset:end]
-
-
-def _text(text: bytes) -> str:
-    try:
-        return text.decode()
-    except UnicodeDecodeError:
-        raise MalformedError("text that is not UTF-8") from None
 
 
 class WbxmlSink:

@@ -9,7 +9,7 @@ are taken exactly.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 from overair.protocols.syncml.codes import Format
 from overair.protocols.syncml.elements import Content, Element
@@ -43,199 +43,198 @@ _NUMBER = re.compile(r"[0-9]{1,10}")
 _MSG_ID = re.compile(r"[0-9]{1,9}")
 
 
-class _Parts:
-    """The children of an element by name."""
+# The children of an element by name; of several with one name the first.
+_Parts = Mapping[str, Content]
 
-    __slots__ = ("_first", "children", "name")
 
-    def __init__(self, element: Element) -> None:
-        self.name, content = element
-        self.children = content if isinstance(content, list) else []
-        # Of several with one name the first stays.
-        self._first = dict(reversed(self.children))
+def _parts(content: Content) -> _Parts:
+    return dict(reversed(content)) if isinstance(content, list) else {}
 
-    def get(self, name: str) -> Element | None:
-        content = self._first.get(name)
-        return None if content is None else (name, content)
 
-    def has(self, name: str) -> bool:
-        return name in self._first
+def _exact(parts: _Parts, name: str) -> str | None:
+    content = parts.get(name)
+    return content if content is None or isinstance(content, str) else _text(name, content)
 
-    def content(self, name: str) -> Content | None:
-        return self._first.get(name)
 
-    def exact(self, name: str) -> str | None:
-        content = self._first.get(name)
-        return content if content is None or isinstance(content, str) else _text(name, content)
+def _word(parts: _Parts, name: str) -> str | None:
+    content = parts.get(name)
+    if isinstance(content, str):
+        return content.strip()
+    return None if content is None else _text(name, content).strip()
 
-    def word(self, name: str) -> str | None:
-        content = self._first.get(name)
-        if isinstance(content, str):
-            return content.strip()
-        return None if content is None else _text(name, content).strip()
 
-    def number(self, name: str) -> int | None:
-        text = self.word(name)
-        return int(text) if text is not None and _NUMBER.fullmatch(text) else None
+def _number(parts: _Parts, name: str) -> int | None:
+    text = _word(parts, name)
+    return int(text) if text is not None and _NUMBER.fullmatch(text) else None
 
-    def words(self, name: str) -> tuple[str, ...]:
-        if name not in self._first:
-            return ()
-        return tuple(_text(name, content).strip() for of, content in self.children if of == name)
+
+def _words(content: Content, name: str) -> tuple[str, ...]:
+    return tuple(_text(name, found).strip() for of, found in _children(content) if of == name)
+
+
+def _children(content: Content | None) -> list[Element]:
+    return content if isinstance(content, list) else []
 
 
 def read_message(root: Element, limits: SyncmlLimits = LIMITS) -> Message:
     """Make a message of a document."""
-    parts = _Parts(root)
-    if parts.name != "SyncML":
+    name, content = root
+    if name != "SyncML":
         raise MalformedError("the root element is not SyncML")
+    parts = _parts(content)
     header = parts.get("SyncHdr")
     if header is None:
         raise MalformedError("there is no SyncHdr")
     body = parts.get("SyncBody")
     if body is None:
         return Message(header=_header(header, limits))
-    inside = _Parts(body)
     return Message(
         header=_header(header, limits),
-        commands=_commands(inside.children),
-        final=inside.has("Final"),
+        commands=_commands(body),
+        final="Final" in _parts(body),
     )
 
 
-def _header(element: Element, limits: SyncmlLimits) -> Header:
-    parts = _Parts(element)
-    session_id = parts.word("SessionID")
+def _header(content: Content, limits: SyncmlLimits) -> Header:
+    parts = _parts(content)
+    session_id = _word(parts, "SessionID")
     if not session_id or len(session_id) > limits.session_id_chars:
         raise MalformedError(f"a SessionID has 1 to {limits.session_id_chars} characters")
-    msg_id = parts.word("MsgID")
+    msg_id = _word(parts, "MsgID")
     if msg_id is None or not _MSG_ID.fullmatch(msg_id):
         raise MalformedError("the MsgID is not a number")
     return Header(
-        ver_dtd=parts.word("VerDTD") or "",
-        ver_proto=parts.word("VerProto") or "",
+        ver_dtd=_word(parts, "VerDTD") or "",
+        ver_proto=_word(parts, "VerProto") or "",
         session_id=session_id,
         msg_id=int(msg_id),
         target=_location(parts.get("Target")) or Location(uri=""),
         source=_location(parts.get("Source")) or Location(uri=""),
-        resp_uri=parts.word("RespURI"),
-        no_resp=parts.has("NoResp"),
+        resp_uri=_word(parts, "RespURI"),
+        no_resp="NoResp" in parts,
         cred=_cred(parts.get("Cred")),
         meta=_meta(parts.get("Meta")),
     )
 
 
-def _commands(elements: Iterable[Element]) -> tuple[Command, ...]:
-    known = ((_READERS.get(element[0]), element) for element in elements)
-    return tuple(read(_Parts(element)) for read, element in known if read is not None)
+def _commands(content: Content) -> tuple[Command, ...]:
+    known = ((_READERS.get(name), inside) for name, inside in _children(content))
+    return tuple(read(inside, _parts(inside)) for read, inside in known if read is not None)
 
 
-def _status(parts: _Parts) -> Status:
+# What makes a command of what is in its element.
+_Reader = Callable[[Content, _Parts], Command]
+
+
+def _status(content: Content, parts: _Parts) -> Status:
     chal = parts.get("Chal")
     return Status(
         cmd_id=_cmd_id(parts),
-        msg_ref=parts.word("MsgRef") or "",
-        cmd_ref=parts.word("CmdRef") or "",
-        cmd=parts.word("Cmd") or "",
-        target_refs=parts.words("TargetRef"),
-        source_refs=parts.words("SourceRef"),
+        msg_ref=_word(parts, "MsgRef") or "",
+        cmd_ref=_word(parts, "CmdRef") or "",
+        cmd=_word(parts, "Cmd") or "",
+        target_refs=_words(content, "TargetRef") if "TargetRef" in parts else (),
+        source_refs=_words(content, "SourceRef") if "SourceRef" in parts else (),
         cred=_cred(parts.get("Cred")),
-        chal=None if chal is None else Chal(meta=_meta(_Parts(chal).get("Meta")) or Meta()),
-        code=parts.number("Data") or 0,
-        items=_items(parts),
+        chal=None if chal is None else Chal(meta=_meta(_parts(chal).get("Meta")) or Meta()),
+        code=_number(parts, "Data") or 0,
+        items=_items(content, parts),
     )
 
 
-def _results(parts: _Parts) -> Results:
+def _results(content: Content, parts: _Parts) -> Results:
     return Results(
         cmd_id=_cmd_id(parts),
-        msg_ref=parts.word("MsgRef") or "1",
-        cmd_ref=parts.word("CmdRef") or "",
+        msg_ref=_word(parts, "MsgRef") or "1",
+        cmd_ref=_word(parts, "CmdRef") or "",
         meta=_meta(parts.get("Meta")),
-        target_ref=parts.word("TargetRef"),
-        source_ref=parts.word("SourceRef"),
-        items=_items(parts),
+        target_ref=_word(parts, "TargetRef"),
+        source_ref=_word(parts, "SourceRef"),
+        items=_items(content, parts),
     )
 
 
-def _alert(parts: _Parts) -> Alert:
+def _alert(content: Content, parts: _Parts) -> Alert:
     return Alert(
         cmd_id=_cmd_id(parts),
-        no_resp=parts.has("NoResp"),
+        no_resp="NoResp" in parts,
         cred=_cred(parts.get("Cred")),
-        code=parts.number("Data") or 0,
-        correlator=parts.exact("Correlator"),
-        items=_items(parts),
+        code=_number(parts, "Data") or 0,
+        correlator=_exact(parts, "Correlator"),
+        items=_items(content, parts),
     )
 
 
-def _get(parts: _Parts) -> Get:
+def _get(content: Content, parts: _Parts) -> Get:
     return Get(
         cmd_id=_cmd_id(parts),
-        no_resp=parts.has("NoResp"),
-        lang=parts.word("Lang"),
+        no_resp="NoResp" in parts,
+        lang=_word(parts, "Lang"),
         cred=_cred(parts.get("Cred")),
         meta=_meta(parts.get("Meta")),
-        items=_items(parts),
+        items=_items(content, parts),
     )
 
 
-def _writing(command: type[Add] | type[Replace] | type[Copy]) -> "Callable[[_Parts], Command]":
-    def read(parts: _Parts) -> Add | Replace | Copy:
+def _writing(command: type[Add] | type[Replace] | type[Copy]) -> _Reader:
+    def read(content: Content, parts: _Parts) -> Add | Replace | Copy:
         return command(
             cmd_id=_cmd_id(parts),
-            no_resp=parts.has("NoResp"),
+            no_resp="NoResp" in parts,
             cred=_cred(parts.get("Cred")),
             meta=_meta(parts.get("Meta")),
-            items=_items(parts),
+            items=_items(content, parts),
         )
 
     return read
 
 
-def _delete(parts: _Parts) -> Delete:
+def _delete(content: Content, parts: _Parts) -> Delete:
     return Delete(
         cmd_id=_cmd_id(parts),
-        no_resp=parts.has("NoResp"),
-        archive=parts.has("Archive"),
-        soft=parts.has("SftDel"),
+        no_resp="NoResp" in parts,
+        archive="Archive" in parts,
+        soft="SftDel" in parts,
         cred=_cred(parts.get("Cred")),
         meta=_meta(parts.get("Meta")),
-        items=_items(parts),
+        items=_items(content, parts),
     )
 
 
-def _exec(parts: _Parts) -> Exec:
+def _exec(content: Content, parts: _Parts) -> Exec:
     meta = _meta(parts.get("Meta"))
     item = parts.get("Item")
     return Exec(
         cmd_id=_cmd_id(parts),
-        no_resp=parts.has("NoResp"),
+        no_resp="NoResp" in parts,
         cred=_cred(parts.get("Cred")),
         meta=meta,
-        correlator=parts.exact("Correlator"),
+        correlator=_exact(parts, "Correlator"),
         item=None if item is None else _item(item, meta),
     )
 
 
-def _group(command: type[Atomic] | type[Sequence]) -> "Callable[[_Parts], Command]":
+def _group(command: type[Atomic] | type[Sequence]) -> _Reader:
     # Groups in groups end where the decoder's limit on depth ends them.
-    def read(parts: _Parts) -> Atomic | Sequence:
+    def read(content: Content, parts: _Parts) -> Atomic | Sequence:
         return command(
             cmd_id=_cmd_id(parts),
-            no_resp=parts.has("NoResp"),
+            no_resp="NoResp" in parts,
             meta=_meta(parts.get("Meta")),
-            commands=_commands(parts.children),
+            commands=_commands(content),
         )
 
     return read
 
 
-def _unsupported(parts: _Parts) -> Unsupported:
-    return Unsupported(cmd_id=_cmd_id(parts), no_resp=parts.has("NoResp"), name=parts.name)
+def _unsupported(name: str) -> _Reader:
+    def read(content: Content, parts: _Parts) -> Unsupported:
+        return Unsupported(cmd_id=_cmd_id(parts), no_resp="NoResp" in parts, name=name)
+
+    return read
 
 
-_READERS: Mapping[str, Callable[[_Parts], Command]] = {
+_READERS: Mapping[str, _Reader] = {
     "Status": _status,
     "Results": _results,
     "Alert": _alert,
@@ -247,60 +246,60 @@ _READERS: Mapping[str, Callable[[_Parts], Command]] = {
     "Exec": _exec,
     "Atomic": _group(Atomic),
     "Sequence": _group(Sequence),
-    **dict.fromkeys(UNSUPPORTED, _unsupported),
+    **{name: _unsupported(name) for name in UNSUPPORTED},
 }
 
 
 def _cmd_id(parts: _Parts) -> str:
-    return parts.word("CmdID") or ""
+    return _word(parts, "CmdID") or ""
 
 
-def _location(element: Element | None) -> Location | None:
-    if element is None:
+def _location(content: Content | None) -> Location | None:
+    if content is None:
         return None
-    parts = _Parts(element)
-    return Location(uri=parts.word("LocURI") or "", name=parts.exact("LocName"))
+    parts = _parts(content)
+    return Location(uri=_word(parts, "LocURI") or "", name=_exact(parts, "LocName"))
 
 
-def _meta(element: Element | None) -> Meta | None:
-    if element is None:
+def _meta(content: Content | None) -> Meta | None:
+    if content is None:
         return None
-    parts = _Parts(element)
+    parts = _parts(content)
     return Meta(
-        format=parts.word("Format"),
-        type=parts.word("Type"),
-        mark=parts.word("Mark"),
-        size=parts.number("Size"),
-        next_nonce=parts.word("NextNonce"),
-        max_msg_size=parts.number("MaxMsgSize"),
-        max_obj_size=parts.number("MaxObjSize"),
+        format=_word(parts, "Format"),
+        type=_word(parts, "Type"),
+        mark=_word(parts, "Mark"),
+        size=_number(parts, "Size"),
+        next_nonce=_word(parts, "NextNonce"),
+        max_msg_size=_number(parts, "MaxMsgSize"),
+        max_obj_size=_number(parts, "MaxObjSize"),
     )
 
 
-def _cred(element: Element | None) -> Cred | None:
-    if element is None:
+def _cred(content: Content | None) -> Cred | None:
+    if content is None:
         return None
-    parts = _Parts(element)
-    return Cred(meta=_meta(parts.get("Meta")), data=parts.word("Data") or "")
+    parts = _parts(content)
+    return Cred(meta=_meta(parts.get("Meta")), data=_word(parts, "Data") or "")
 
 
-def _items(parts: _Parts) -> tuple[Item, ...]:
-    if not parts.has("Item"):
+def _items(content: Content, parts: _Parts) -> tuple[Item, ...]:
+    if "Item" not in parts:
         return ()
     meta = _meta(parts.get("Meta"))
-    return tuple(_item(child, meta) for child in parts.children if child[0] == "Item")
+    return tuple(_item(inside, meta) for name, inside in _children(content) if name == "Item")
 
 
-def _item(element: Element, command_meta: Meta | None) -> Item:
-    parts = _Parts(element)
+def _item(content: Content, command_meta: Meta | None) -> Item:
+    parts = _parts(content)
     meta = _meta(parts.get("Meta"))
-    data = parts.content("Data")
+    data = parts.get("Data")
     return Item(
         target=_location(parts.get("Target")),
         source=_location(parts.get("Source")),
         meta=meta,
         data=None if data is None else _data(data, meta, command_meta),
-        more_data=parts.has("MoreData"),
+        more_data="MoreData" in parts,
     )
 
 
