@@ -90,7 +90,7 @@ class Sockets:
         self._lookups: set[asyncio.Task[None]] = set()
         # What came from addresses for which something is being looked up.
         self._behind: dict[Address, deque[bytes]] = {}
-        # Sessions that were begun with keys which were not used before.
+        # Sessions that a datagram has begun with keys which were not used before.
         self._fresh: list[Session] = []
         self._checked = 0
 
@@ -146,10 +146,12 @@ class Sockets:
             self._later(address, self._look_up(identity, datagram, address))
             return
         heard = self.dtls.receive(datagram, address, now)
-        if self._fresh:
-            self._later(address, self._take_over(heard))
-        else:
+        fresh, self._fresh = self._fresh, []
+        if not fresh:
             self._hear(heard)
+        elif not self._later(address, self._take_over(fresh, heard)):
+            for session in fresh:
+                self._begin_again(session)
 
     def _hear(self, heard: list[tuple[Session, bytes]]) -> None:
         now = self._wall.monotonic()
@@ -160,18 +162,19 @@ class Sockets:
         if session.credential is not None and session.credential.fresh:
             self._fresh.append(session)
 
-    def _later(self, address: Address, work: Coroutine[Any, Any, None]) -> None:
-        """Do what has to wait for the database; what the address sends meanwhile waits, too."""
+    def _later(self, address: Address, work: Coroutine[Any, Any, None]) -> bool:
+        """Do what has to wait for the database; what the address sends meanwhile waits, too.
+
+        False: too much waits already, and it is not done.
+        """
         if len(self._lookups) >= self._rules.max_handshakes:
             work.close()
-            fresh, self._fresh = self._fresh, []
-            for session in fresh:
-                self._begin_again(session)
-            return
+            return False
         self._behind[address] = deque()
         task = asyncio.create_task(self._in_order(address, work))
         self._lookups.add(task)
         task.add_done_callback(self._lookups.discard)
+        return True
 
     async def _in_order(self, address: Address, work: Coroutine[Any, Any, None]) -> None:
         try:
@@ -206,11 +209,11 @@ class Sockets:
                 )
             )
         heard = self.dtls.receive(datagram, address, self._wall.monotonic())
-        await self._take_over(heard)
-
-    async def _take_over(self, heard: list[tuple[Session, bytes]]) -> None:
-        """Make what devices just proved to have their accounts, before anything else is heard of them."""
         fresh, self._fresh = self._fresh, []
+        await self._take_over(fresh, heard)
+
+    async def _take_over(self, fresh: list[Session], heard: list[tuple[Session, bytes]]) -> None:
+        """Make what devices just proved to have their accounts, before anything else is heard of them."""
         for session in fresh:
             credential = session.credential
             if credential is None or self._keys.take_over is None:
