@@ -9,11 +9,7 @@ What a device posts about its installation carries no credentials but that addre
 and never an outcome, and is always answered alike.
 """
 
-import base64
-import hmac
-import re
 from datetime import datetime
-from functools import lru_cache
 from typing import Final
 
 import structlog
@@ -23,6 +19,7 @@ from overair.core.attempt import AttemptState
 from overair.core.ids import AttemptId
 from overair.devices.asgi import Answer, Request, Send, Slow, SlowError, TooLargeError
 from overair.devices.sending import Sending
+from overair.devices.tokens import AttemptTokens
 from overair.engine import push
 from overair.engine.outcome import note_bytes
 from overair.engine.push import Job
@@ -44,8 +41,6 @@ log = structlog.get_logger()
 NO_STORE: Final = ((b"cache-control", b"no-store"),)
 STATUS_BYTES: Final = 4096
 _PURPOSE: Final = b"overair OMA-DM download 1"
-_MAC_BYTES: Final = 18
-_TOKEN: Final = re.compile(r"([0-9a-f]{1,8})-([A-Za-z0-9_-]{24})")
 _AT_WORK: Final = (AttemptState.RUNNING, AttemptState.DOWNLOADED)
 
 
@@ -55,27 +50,13 @@ class Downloads:
     def __init__(self, db: Database, settings: Settings, key: bytes, sending: Sending) -> None:
         self._db = db
         self._settings = settings
-        self._key = hmac.digest(key, _PURPOSE, "sha256")
+        self._tokens = AttemptTokens(key, _PURPOSE)
         self._sending = sending
-        # Each message of a session asks for the same one.
-        self._token = lru_cache(maxsize=4096)(self._made_token)
 
     def url_of(self, base: str, job: Job, delivery: str) -> str:
         """What goes into PkgURL."""
         kind = "package" if delivery == "direct" else "dd"
-        return f"{base}/{kind}/{self._token(job.attempt_id)}"
-
-    def _made_token(self, attempt_id: AttemptId) -> str:
-        mac = hmac.digest(self._key, b"%d" % attempt_id, "sha256")[:_MAC_BYTES]
-        return f"{attempt_id:x}-{base64.urlsafe_b64encode(mac).decode()}"
-
-    def attempt_of(self, token: str) -> AttemptId | None:
-        """The attempt that an address is for; None: we did not make it."""
-        found = _TOKEN.fullmatch(token)
-        if found is None:
-            return None
-        attempt_id = AttemptId(int(found[1], 16))
-        return attempt_id if hmac.compare_digest(self._token(attempt_id), token) else None
+        return f"{base}/{kind}/{self._tokens.of(job.attempt_id)}"
 
     async def descriptor(self, base: str, token: str) -> Answer:
         """What there is to download."""
@@ -130,7 +111,7 @@ class Downloads:
 
     async def _open(self, token: str) -> Deployment | Answer:
         """The attempt of an address, if it is under way."""
-        attempt_id = self.attempt_of(token)
+        attempt_id = self._tokens.attempt_of(token)
         found = None if attempt_id is None else await self._db.read(polls.deployment, attempt_id)
         if found is None:
             return Answer(404, headers=NO_STORE)
@@ -146,7 +127,7 @@ class Downloads:
             body = await request.body(STATUS_BYTES, slow)
         except (TooLargeError, SlowError):
             body = b""
-        attempt_id = self.attempt_of(token)
+        attempt_id = self._tokens.attempt_of(token)
         code = read_install_status(body)
         if attempt_id is not None and code is not None:
             try:

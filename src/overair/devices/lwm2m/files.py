@@ -8,8 +8,6 @@ Over CoAP any block may be asked for in any order and size, and nothing is kept 
 came, which the attempt looks at.
 """
 
-import hmac
-import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -25,6 +23,7 @@ from overair.devices.asgi import Answer, DisconnectError, Receive, Scope, Send, 
 from overair.devices.asgi import Request as HttpRequest
 from overair.devices.lwm2m.images import Images
 from overair.devices.sending import Sending
+from overair.devices.tokens import AttemptTokens
 from overair.engine.outcome import note_bytes
 from overair.protocols.coap.blocks import block_response, wanted_block
 from overair.protocols.coap.errors import RefusedError
@@ -39,8 +38,6 @@ log = structlog.get_logger()
 
 PATH: Final = "/fw"
 _PURPOSE: Final = b"overair LwM2M download 1"
-_MAC_BYTES: Final = 16
-_TOKEN: Final = re.compile(r"([0-9a-f]{1,8})-([0-9a-f]{32})")
 _UNDER_WAY: Final = (AttemptState.OFFERED, AttemptState.RUNNING, AttemptState.DOWNLOADED)
 KNOWN_S: Final = 5.0  # for so long it is not asked again whether an attempt is under way
 MOST_KNOWN: Final = 10_000
@@ -79,7 +76,7 @@ class Files:
         self._clock = clock
         self._wall = wall
         self._settings = settings
-        self._key = hmac.digest(key, _PURPOSE, "sha256")
+        self._tokens = AttemptTokens(key, _PURPOSE)
         self._sending = sending
         self.images = images
         self._known: dict[AttemptId, _Known] = {}
@@ -108,19 +105,7 @@ class Files:
                 base = f"coap://{self._settings.lwm2m.public_coap}"
             case _:
                 base = self._settings.public_url.rstrip("/")
-        return f"{base}{PATH}/{self.token(attempt_id)}"
-
-    def token(self, attempt_id: AttemptId) -> str:
-        """What stands for an attempt."""
-        mac = hmac.digest(self._key, b"%d" % attempt_id, "sha256")[:_MAC_BYTES]
-        return f"{attempt_id:x}-{mac.hex()}"
-
-    def _attempt_of(self, token: str) -> AttemptId | None:
-        found = _TOKEN.fullmatch(token)
-        if found is None:
-            return None
-        attempt_id = AttemptId(int(found[1], 16))
-        return attempt_id if hmac.compare_digest(self.token(attempt_id), token) else None
+        return f"{base}{PATH}/{self._tokens.of(attempt_id)}"
 
     def progress(self, attempt_id: AttemptId) -> Progress | None:
         """How far its download has come; None: it has not begun."""
@@ -135,7 +120,7 @@ class Files:
 
     def at_hand(self, request: Request, token: str) -> Response | None:
         """The answer, if nothing has to be waited for."""
-        attempt_id = self._attempt_of(token)
+        attempt_id = self._tokens.attempt_of(token)
         if attempt_id is None:
             return Response(code=Code.NOT_FOUND)
         if request.method != Code.GET:
@@ -166,7 +151,7 @@ class Files:
 
     async def block(self, request: Request, token: str) -> Response:
         """The answer, whatever it takes."""
-        attempt_id = self._attempt_of(token)
+        attempt_id = self._tokens.attempt_of(token)
         assert attempt_id is not None
         try:
             found = await self._look_up(attempt_id)
@@ -212,7 +197,7 @@ class Files:
 
     async def _download(self, request: HttpRequest, send: Send) -> Answer | None:
         path: str = request.scope["path"]
-        attempt_id = self._attempt_of(path.removeprefix(f"{PATH}/"))
+        attempt_id = self._tokens.attempt_of(path.removeprefix(f"{PATH}/"))
         if attempt_id is None:
             return Answer(404)
         if request.method not in ("GET", "HEAD"):
