@@ -11,3 +11,8 @@ app.command(
     name="run",
     help="Run seeds: fleets, operators and faults; say which invariants do not hold.",
 )
+app.command(
+    "overair.cli.simulation_explore:run",
+    name="explore",
+    help="Let everything happen that may happen to two devices, in every order, to a depth.",
+)

@@ -207,6 +207,10 @@ def _fail(
         reason = Reason.INSTALL_FAILED
     else:
         reason = Reason.DOWNLOAD_FAILED
+    if attempt.number < upgrade.attempts:
+        # Late news of an attempt that a newer one has followed: what comes next is for that one to say.
+        attempts.set_reason(tx, attempt.id, reason)
+        return
     set_back(tx, attempt, upgrade, campaign, reason, settings, now, given_up=given_up)
 
 
