@@ -20,7 +20,6 @@ from overair.cli.simulate_flags import (
 )
 from overair.fleetfile.decode import iter_devices, load_fleet
 from overair.fleetfile.problems import FleetFileError, Problem
-from overair.protocols.coap.values import Timings
 from overair.sim.lwm2m.fleet import FleetOptions, run_fleet
 from overair.sim.lwm2m.profile import Behaviour
 from overair.sim.lwm2m.roster import (
@@ -115,7 +114,7 @@ def simulate_lwm2m(
             devices=devices,
             cells=generate_cells(lwm2m.cells),
             behaviour=_behaviour(fates, told, lwm2m),
-            timings=Timings(ack_timeout=lwm2m.ack_timeout),
+            ack_timeout_s=lwm2m.ack_timeout,
             seed=flags.seed,
             becomes=told.becomes,
             downloads=flags.connections,

@@ -11,7 +11,7 @@ import pytest
 from overair.clock import FastClock, SystemClock
 from overair.protocols.coap.events import Incoming
 from overair.protocols.coap.numbers import Code
-from overair.protocols.coap.values import Request, Response, Timings
+from overair.protocols.coap.values import Request, Response
 from overair.sim.lwm2m.fleet import Fleet, FleetOptions, run_fleet, server_address
 from overair.sim.lwm2m.profile import Behaviour
 from overair.sim.lwm2m.roster import Kinds, generate_cells, generate_roster
@@ -76,7 +76,7 @@ def options(url: str, **changes: Any) -> FleetOptions:
         devices=generate_roster(COUNT, kinds=Kinds(lifetime_s=3600)),
         cells=generate_cells(3),
         behaviour=QUICK,
-        timings=Timings(ack_timeout=0.5),
+        ack_timeout_s=0.5,
         start_over_s=0.2,
         progress_every_s=0.02,
     )

@@ -12,6 +12,7 @@ from typing import Final
 
 from overair.cli.demo.client import Operator
 from overair.cli.demo.ledger import SUCCESS, UNSETTLED, Standing
+from overair.cli.demo.slotted import Slotted
 from overair.cli.demo.upgrade import NOTIFIED, QUEUED, Upgrade
 
 LOOK_S: Final = 0.25
@@ -62,6 +63,7 @@ class Board:
         self._say = say
         self.views: list[View] = []
         self.upgrade: Upgrade | None = None
+        self.slotted: list[Slotted] = []
         self._told: tuple[date | None, str] = (None, "")  # of the upgrade: when, and what
 
     def add(self, campaign_id: str, name: str, model: str) -> View:
@@ -71,9 +73,9 @@ class Board:
         return view
 
     @property
-    def all_views(self) -> list[View | Upgrade]:
-        """The upgrade last."""
-        return [*self.views, *([] if self.upgrade is None else [self.upgrade])]
+    def all_views(self) -> list[View | Upgrade | Slotted]:
+        """The upgrade, and what goes slot by slot, last."""
+        return [*self.views, *([] if self.upgrade is None else [self.upgrade]), *self.slotted]
 
     async def look(self, *, all_views: bool = False) -> None:
         """Read the campaigns again; those that are settled do not change, but for late results."""
@@ -87,6 +89,12 @@ class Board:
                 self._say(f"{view.name}: {status}")
         if self.upgrade is not None:
             await self._look_at_upgrade(self.upgrade)
+        for slotted in self.slotted:
+            if not slotted.is_settled or all_views:
+                before = slotted.status
+                await slotted.look(self._operator)
+                if slotted.status != before:
+                    self._say(f"{slotted.name}: {slotted.status}")
 
     async def _look_at_upgrade(self, upgrade: Upgrade) -> None:
         """What v1 shows of it now; what changed is told once a day."""

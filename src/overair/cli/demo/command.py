@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.live import Live
 
 from overair import app
-from overair.cli.demo import advice, pushed
+from overair.cli.demo import advice, cells, pushed
 from overair.cli.demo import listener as callbacks
 from overair.cli.demo.client import Login, Operator
 from overair.cli.demo.ledger import versions
@@ -31,6 +31,7 @@ from overair.cli.demo.listener import Listener
 from overair.cli.demo.outcome import Outcome, as_json, callback_disputes, print_outcome
 from overair.cli.demo.pace import Pace, demand_per_s
 from overair.cli.demo.picture import picture
+from overair.cli.demo.slotted import SlottedChapter
 from overair.cli.demo.story import Chapter, Story, first_day
 from overair.cli.demo.upgrade import PushedChapter
 from overair.cli.demo.world import (
@@ -59,6 +60,7 @@ from overair.core.credentials import fingerprint
 from overair.ids import new_token
 from overair.log import set_up_logging
 from overair.sim.fleet import Fleet, FleetOptions
+from overair.sim.lwm2m.fleet import Fleet as CelledFleet
 from overair.sim.omadm.fleet import Fleet as PushedFleet
 from overair.sim.omadm.fleet import FleetOptions as PushedOptions
 from overair.sim.profile import Behaviour
@@ -189,8 +191,10 @@ class Demo:
 
     async def _play(self, server: app.Server, listener: Listener, operator: Operator) -> int:
         token = await self._token(server)
-        async with self._pushed_fleets(token) as told:
-            return await self._play_with(server, listener, operator, told, token)
+        options = cells.fleet_options(self._world.celled, TO, self._world.seed, START_OVER_S)
+        celled = CelledFleet(options, self._clock)
+        async with self._pushed_fleets(token) as told, celled:
+            return await self._play_with(server, listener, operator, told, celled, token)
 
     async def _play_with(
         self,
@@ -198,10 +202,13 @@ class Demo:
         listener: Listener,
         operator: Operator,
         told: list[tuple[str, PushedFleet]],
+        celled: CelledFleet,
         token: str,
     ) -> int:
         async with self._fleets(self._cast(), present=self._fastest <= 1.0) as fleets:
-            telling = asyncio.create_task(self._tell(server, listener, operator, fleets, told))
+            telling = asyncio.create_task(
+                self._tell(server, listener, operator, fleets, told, celled)
+            )
             outcome = await self._unless_stopped(telling)
             truths = {name: truth for _, f in fleets for name, truth in f.truths().items()}
         if outcome is None:
@@ -305,13 +312,17 @@ class Demo:
         operator: Operator,
         fleets: list[tuple[str, Fleet]],
         told: list[tuple[str, PushedFleet]],
+        celled: CelledFleet,
     ) -> Outcome:
         def seen() -> list[FleetSnapshot]:
             return [fleet.snapshot() for _, fleet in fleets]
 
         def demand() -> float:
-            return sum(map(demand_per_s, seen())) + sum(
-                pushed.demand_per_s(fleet.snapshot(), fleet.asking) for _, fleet in told
+            talking = cells.demand_per_s(celled.snapshot())
+            return (
+                talking
+                + sum(map(demand_per_s, seen()))
+                + sum(pushed.demand_per_s(fleet.snapshot(), fleet.asking) for _, fleet in told)
             )
 
         story = Story(
@@ -320,6 +331,7 @@ class Demo:
             listener=listener,
             fleets=[fleet for _, fleet in fleets],
             pushed=[fleet for _, fleet in told],
+            celled=celled,
             clock=self._clock,
             pace=Pace(self._clock, self._fastest, demand),
             windows=self._fastest > 1.0,
@@ -333,12 +345,13 @@ class Demo:
                 story.board.all_views,
                 [(title, fleet.snapshot()) for title, fleet in fleets],
                 [(title, fleet.snapshot()) for title, fleet in told],
+                story.bars(),
                 listener,
             )
 
         async with self._drawn(draw, seen):
-            chapters, upgrade = await story.run(self._wall.now)
-        return await self._conclude(server, listener, chapters, upgrade, story)
+            chapters, upgrade, slotted = await story.run(self._wall.now)
+        return await self._conclude(server, listener, chapters, upgrade, slotted, story)
 
     @contextlib.asynccontextmanager
     async def _drawn(
@@ -373,6 +386,7 @@ class Demo:
         listener: Listener,
         chapters: list[Chapter],
         upgrade: PushedChapter,
+        slotted: SlottedChapter,
         story: Story,
     ) -> Outcome:
         waiting = await _undelivered(server)
@@ -380,11 +394,12 @@ class Demo:
         return Outcome(
             chapters=chapters,
             upgrade=upgrade,
+            slotted=slotted,
             findings=[finding for _, finding in results if finding is not None],
             checked=len(results),
             callbacks=listener.received,
             undelivered=waiting,
-            callback_disputes=callback_disputes(chapters, upgrade, listener),
+            callback_disputes=callback_disputes(chapters, upgrade, slotted, listener),
             versions=dict(sorted(versions(story.truths().values()).items())),
             elapsed_s=time.monotonic() - self._began,
             first_updated_s=self._first_updated_s,

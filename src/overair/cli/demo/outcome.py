@@ -5,10 +5,12 @@ from typing import Any
 
 from rich.console import Console
 
+from overair.cli.demo import slotted
 from overair.cli.demo import upgrade as pushed
 from overair.cli.demo.ledger import SUCCESS, Ledger
 from overair.cli.demo.listener import Listener
 from overair.cli.demo.picture import report
+from overair.cli.demo.slotted import SlottedChapter
 from overair.cli.demo.story import Chapter
 from overair.cli.demo.upgrade import PushedChapter
 from overair.store import verify as checks
@@ -20,6 +22,7 @@ class Outcome:
 
     chapters: list[Chapter]
     upgrade: PushedChapter
+    slotted: SlottedChapter
     findings: list[checks.Finding]
     checked: int
     callbacks: int
@@ -37,18 +40,20 @@ class Outcome:
             or self.undelivered
             or self.callback_disputes
             or self.upgrade.ledger.disputes
+            or not self.slotted.is_right
             or any(chapter.ledger.disputes for chapter in self.chapters)
         )
 
 
 def callback_disputes(
-    chapters: list[Chapter], upgrade: PushedChapter, listener: Listener
+    chapters: list[Chapter], upgrade: PushedChapter, cells: SlottedChapter, listener: Listener
 ) -> list[str]:
     """Where the last callback about a device is not what the report says."""
     number = upgrade.view.id
     disputes = pushed.callback_disputes(
         upgrade.view, listener.statuses.get(number, []), listener.devices.get(number, {})
     )
+    disputes += slotted.callback_disputes(cells.views, listener.statuses, listener.devices)
     for chapter in chapters:
         view = chapter.view
         told = listener.devices.get(view.id, {})
@@ -79,6 +84,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
             for chapter in outcome.chapters
         ],
         "upgrades": [_upgrade(outcome.upgrade)],
+        "cells": _slotted(outcome.slotted),
         "versions": outcome.versions,
         "callbacks": {
             "received": outcome.callbacks,
@@ -106,6 +112,24 @@ def _upgrade(chapter: PushedChapter) -> dict[str, Any]:
     }
 
 
+def _slotted(chapter: SlottedChapter) -> dict[str, Any]:
+    return {
+        "campaigns": [
+            {
+                "id": view.id,
+                "name": view.name,
+                "status": view.status,
+                "devices": ledger.total,
+                "succeeded": view.succeeded,
+                **_ledger(ledger),
+            }
+            for view, ledger in zip(chapter.views, chapter.ledgers, strict=True)
+        ],
+        "slots": list(chapter.lines),
+        "disputes": list(chapter.disputes),
+    }
+
+
 def _ledger(ledger: Ledger) -> dict[str, Any]:
     return {
         "report": [
@@ -125,7 +149,7 @@ def print_outcome(console: Console, outcome: Outcome) -> None:
     """The reports, and whether everybody tells the same."""
     for chapter in outcome.chapters:
         console.print()
-        console.print(report(chapter))
+        console.print(report(chapter.view, chapter.ledger))
         for dispute in chapter.ledger.disputes:
             console.print(f"  [red]{dispute}[/red]")
     run = ", ".join(f"{count} run {version}" for version, count in outcome.versions.items())
@@ -135,13 +159,14 @@ def print_outcome(console: Console, outcome: Outcome) -> None:
         highlight=False,
     )
     _print_upgrade(console, outcome.upgrade)
+    _print_slotted(console, outcome.slotted)
     _print_verdict(console, outcome)
 
 
 def _print_upgrade(console: Console, chapter: PushedChapter) -> None:
     """The upgrade of those who are told to come, and what one of them went through."""
     console.print()
-    console.print(report(chapter))
+    console.print(report(chapter.view, chapter.ledger))
     for dispute in chapter.ledger.disputes:
         console.print(f"  {dispute}", style="red", markup=False)
     console.print(
@@ -153,6 +178,24 @@ def _print_upgrade(console: Console, chapter: PushedChapter) -> None:
         console.print(f"\nOne that slept, {chapter.sleeper}:", highlight=False)
         for line in chapter.way:
             console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+    console.print()
+
+
+def _print_slotted(console: Console, chapter: SlottedChapter) -> None:
+    """The campaigns that went slot by slot, and the picture of it."""
+    for view, ledger in zip(chapter.views, chapter.ledgers, strict=True):
+        console.print(report(view, ledger))
+        for dispute in ledger.disputes:
+            console.print(f"  {dispute}", style="red", markup=False)
+    console.print(
+        "How the cells filled: G, F and P are devices with a good, fair or poor signal, small letters"
+        " those that failed; a full bar is as many as may begin.",
+        highlight=False,
+    )
+    for line in chapter.lines:
+        console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+    for dispute in chapter.disputes:
+        console.print(f"  {dispute}", style="red", markup=False)
     console.print()
 
 

@@ -9,16 +9,22 @@ from rich.table import Table
 from rich.text import Text
 
 from overair.cli.demo.board import View
+from overair.cli.demo.ledger import Ledger
 from overair.cli.demo.listener import Listener
-from overair.cli.demo.story import Chapter
-from overair.cli.demo.upgrade import AT_WORK, NOTIFIED, QUEUED, PushedChapter, Upgrade
+from overair.cli.demo.slotted import Bars, Slot, Slotted, bar
+from overair.cli.demo.upgrade import AT_WORK, NOTIFIED, QUEUED, Upgrade
 from overair.sim.omadm.tally import FleetSnapshot as PushedSnapshot
 from overair.sim.tally import FleetSnapshot
 
 BAR: Final = 40
+# Of the slots: how many are shown, and how many of those are over.
+SHOWN, PAST = 6, 3
 # From left to right as devices go; a letter each, for those who see no colours.
 STATUSES: Final = (
     ("UpgradeSuccess", "green", "#"),
+    ("UpgradeScheduled", "cyan", ":"),
+    ("NoDeviceDataFromNetwork", "bright_blue", "z"),
+    ("ReceivedDeviceDataFromNetwork", "blue", "."),
     ("UpgradePending", "yellow", "~"),
     (AT_WORK, "yellow", "~"),
     (NOTIFIED, "cyan", ":"),
@@ -37,9 +43,10 @@ STATUSES: Final = (
 def picture(
     now: datetime,
     rate: float,
-    views: list[View | Upgrade],
+    views: list[View | Upgrade | Slotted],
     fleets: list[tuple[str, FleetSnapshot]],
     pushed: list[tuple[str, PushedSnapshot]],
+    found: Bars,
     listener: Listener,
 ) -> Group:
     """The demo at one moment."""
@@ -55,12 +62,36 @@ def picture(
         style="dim",
     )
     parts: list[RenderableType] = [clock, _fleets(fleets), _pushed(pushed), callbacks]
+    if found:
+        parts.insert(3, _cells(now, found))
     if views:
         parts.insert(1, _campaigns(views))
     return Group(*parts)
 
 
-def _campaigns(views: list[View | Upgrade]) -> Table:
+def _cells(now: datetime, found: Bars) -> Table:
+    """The slots about now: what began in each, and what is to begin."""
+    slots = sorted({slot for cells in found.values() for slot in cells})
+    at = sum(slot.end <= now for slot in slots)
+    first = max(0, min(at - PAST, len(slots) - SHOWN))
+    table = Table(box=None, header_style="dim", padding=(0, 1, 0, 0))
+    table.add_column("")
+    for slot in slots[first : first + SHOWN]:
+        table.add_column(_heading(slot, now))
+    for cell in sorted(found):
+        table.add_row(
+            f"cell {cell % 1000}",
+            *(Text(bar(found[cell][slot])) for slot in slots[first : first + SHOWN]),
+        )
+    return table
+
+
+def _heading(slot: Slot, now: datetime) -> Text:
+    text = f"{slot.start:%a %H}-{slot.end:%H}"
+    return Text(text, style="bold" if slot.start <= now < slot.end else "dim")
+
+
+def _campaigns(views: list[View | Upgrade | Slotted]) -> Table:
     table = Table.grid(padding=(0, 2))
     for view in views:
         counts = view.counts
@@ -73,7 +104,7 @@ def _campaigns(views: list[View | Upgrade]) -> Table:
     return table
 
 
-def _bar(view: View | Upgrade) -> Text:
+def _bar(view: View | Upgrade | Slotted) -> Text:
     counts = view.counts
     total = max(1, counts.total())
     # Nobody is rounded away; the widest part gives what that takes.
@@ -133,9 +164,8 @@ def _pushed(fleets: list[tuple[str, PushedSnapshot]]) -> Table:
     return table
 
 
-def report(chapter: Chapter | PushedChapter) -> Table:
+def report(view: View | Upgrade | Slotted, ledger: Ledger) -> Table:
     """A campaign's report, and how many of the devices tell the same."""
-    view, ledger = chapter.view, chapter.ledger
     table = Table(
         box=SIMPLE,
         title=f"{view.name}  {view.id}  {view.status}, {ledger.total} devices",

@@ -9,7 +9,8 @@
 5. When they are over, and the devices quiet, she reads the reports.
 
 Beside it runs an upgrade through v1, of the devices that are told to come (``upgrade``): it starts at
-the first midnight, and its report is read last, for who slept for days is still tried then.
+the first midnight, and its report is read last, for who slept for days is still tried then. And through v3
+a pilot and a full campaign of devices in cells, slot by slot (``slotted``).
 
 All of it goes through the public API. The devices, and the clock, are the demo's own.
 """
@@ -20,24 +21,29 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
+from rich.markup import escape
+
 from overair.cli import CommandError
-from overair.cli.demo import upgrade
+from overair.cli.demo import cells, slotted, upgrade
 from overair.cli.demo import world as cast
-from overair.cli.demo.board import Board, View
+from overair.cli.demo.board import LOOK_S, Board, View
 from overair.cli.demo.client import ApiError, Operator
-from overair.cli.demo.ledger import Ledger, compare
+from overair.cli.demo.ledger import SUCCESS, Ledger, compare
 from overair.cli.demo.listener import Listener
 from overair.cli.demo.pace import Pace
+from overair.cli.demo.slotted import Bars, SlottedChapter
 from overair.cli.demo.upgrade import PushedChapter
 from overair.cli.demo.world import FROM, TO, Model, World
 from overair.clock import FastClock
 from overair.sim.fleet import Fleet
+from overair.sim.lwm2m.fleet import Fleet as CelledFleet
 from overair.sim.omadm.fleet import Fleet as PushedFleet
 from overair.sim.omadm.tally import DeviceTruth as PushedTruth
 from overair.sim.tally import DeviceTruth
 
 DAYS: Final = 7  # of the full campaigns
 BEFORE: Final = 2  # days from the beginning to the start of the full campaigns
+PILOT_DAYS: Final = 2  # of the campaign in cells
 SETTLE_S: Final = 30.0
 NIGHT: Final = [{"startTime": "22", "endTime": "24"}, {"startTime": "0", "endTime": "6"}]
 SMALL_HOURS: Final = [{"startTime": "1", "endTime": "5"}]
@@ -67,6 +73,7 @@ class Story:
         listener: Listener,
         fleets: list[Fleet],
         pushed: list[PushedFleet],
+        celled: CelledFleet,
         clock: FastClock,
         pace: Pace,
         windows: bool,
@@ -78,24 +85,33 @@ class Story:
         self._listener = listener
         self._fleets = fleets
         self._pushed = pushed
+        self._celled = celled
         self._clock = clock
         self._pace = pace
         self._windows = windows
         self._say = say
         self._last = clock.now().date() + timedelta(days=BEFORE + DAYS - 1)
 
-    async def run(self, wall: Callable[[], datetime]) -> tuple[list[Chapter], PushedChapter]:
+    async def run(
+        self, wall: Callable[[], datetime]
+    ) -> tuple[list[Chapter], PushedChapter, SlottedChapter]:
         """Run it to its end. Raises CommandError."""
         try:
             # With time standing still, however long it takes: the days are for the campaigns.
             await self._prepare()
             await self._schedule_upgrade()
+            await self._schedule_slotted("Pilot", self._world.celled.pilots, 1, PILOT_DAYS)
         except ApiError as error:
             raise _refused(error) from error
         running = True
         clock = asyncio.create_task(self._pace.run_until(lambda: not running))
         try:
-            chapters = await self._run()
+            beside = asyncio.create_task(self._run_beside())
+            try:
+                chapters = await self._run()
+                await beside
+            finally:
+                beside.cancel()
         except ApiError as error:
             raise _refused(error) from error
         finally:
@@ -103,7 +119,7 @@ class Story:
             await clock
         await self._catch_up(wall)
         try:
-            return chapters, await self._close_upgrade()
+            return chapters, await self._close_upgrade(), await self._close_slotted()
         except ApiError as error:
             raise _refused(error) from error
 
@@ -121,6 +137,57 @@ class Story:
         await self.board.until(lambda: all(view.is_settled for view in full))
         return chapters + await self._close(full, before)
 
+    async def _run_beside(self) -> None:
+        """The campaigns that go slot by slot: a line for each slot that is over."""
+        board = self.board
+        told: set[slotted.Slot] = set()
+
+        async def over(views: list[slotted.Slotted]) -> None:
+            while not all(view.is_settled for view in views):
+                await asyncio.sleep(LOOK_S)
+                self._tell_slots(told)
+            await asyncio.sleep(0)
+
+        await over(board.slotted[:1])
+        pilot = board.slotted[0]
+        rest = [
+            imei
+            for imei in self._world.celled.imeis
+            if imei not in pilot.report or pilot.report[imei].status != SUCCESS
+        ]
+        left = (self._last - self._clock.now().date()).days
+        await self._schedule_slotted("Full", rest, 1, max(1, left))
+        await over(board.slotted)
+
+    def _tell_slots(self, told: set[slotted.Slot]) -> None:
+        now, found = self._clock.now(), self.bars()
+        for slot in sorted({slot for of_cell in found.values() for slot in of_cell}):
+            begun = any(slotted.begun(found, cell, slot) for cell in found)
+            if slot.end <= now and slot not in told and begun:
+                told.add(slot)
+                self._say(escape(slotted.slot_line(slot, found)))
+
+    def bars(self) -> Bars:
+        """What began, and what is to begin, in each cell and slot."""
+        return slotted.bars(self.board.slotted, self._celled.truths())
+
+    async def _schedule_slotted(self, title: str, imeis: list[str], after: int, days: int) -> None:
+        start = self._clock.now().date() + timedelta(days=after)
+        firmware = {
+            "firmwareName": cast.celled_package(TO),
+            "firmwareFrom": FROM,
+            "firmwareTo": TO,
+        }
+        name = f"{title} {cells.MODEL}"
+        made = await slotted.schedule(
+            self._operator, name, imeis, firmware, start, start + timedelta(days=days - 1)
+        )
+        self.board.slotted.append(made)
+        self._say(
+            f"{name}, through v3: scheduled for {len(imeis)} devices in {cells.CELLS} cells,"
+            f" {made.start} to {made.end}, 22-24+0-6 UTC"
+        )
+
     async def _prepare(self) -> None:
         operator = self._operator
         await operator.sign_in()
@@ -134,6 +201,7 @@ class Story:
         await operator.call("POST", "/callbacks/{}", {"url": self._listener.url})
         service = {"name": "Fota", "url": self._listener.url}
         await operator.call("POST", "/callbacks/{}", service, version=1)
+        await operator.call("POST", "/callbacks/{}", {"url": self._listener.url}, version=3)
         self._say(f"callbacks go to {self._listener.url}")
 
     async def _schedule_upgrade(self) -> None:
@@ -244,6 +312,17 @@ class Story:
             chapter = await upgrade.conclude(self._operator, view, self.pushed_truths(), TO)
             late = asyncio.get_running_loop().time() >= end
             if late or not chapter.ledger.disputes:
+                return chapter
+            await asyncio.sleep(0.1)
+
+    async def _close_slotted(self) -> SlottedChapter:
+        """The reports of the campaigns that went slot by slot."""
+        end = asyncio.get_running_loop().time() + SETTLE_S
+        while True:
+            for view in self.board.slotted:
+                await view.look(self._operator)
+            chapter = slotted.conclude(self.board.slotted, self._celled.truths(), TO)
+            if chapter.is_right or asyncio.get_running_loop().time() >= end:
                 return chapter
             await asyncio.sleep(0.1)
 

@@ -18,8 +18,11 @@ from random import Random
 from typing import Final
 
 from overair.cli import CommandError
+from overair.cli.demo import cells
 from overair.cli.demo import pushed as told_to_come
+from overair.cli.demo.cells import Celled, make_celled
 from overair.cli.demo.pushed import Pushed, make_pushed
+from overair.sim.lwm2m.roster import Lwm2mDevice
 from overair.sim.omadm.roster import OmadmDevice
 from overair.sim.profile import Behaviour
 from overair.sim.roster import SimDevice, generate_roster
@@ -98,6 +101,7 @@ class World:
 
     models: tuple[Model, ...]
     pushed: Pushed  # those that are told to come
+    celled: Celled  # those that have their turn when their cell has room
     mine: SimDevice  # not simulated: for whoever wants to be a device
     seed: int
 
@@ -107,7 +111,7 @@ class World:
 
 
 def make_world(count: int, seed: int) -> World:
-    """``count`` devices of two models that ask by themselves, and some of a third that are told."""
+    """``count`` devices of two models that ask by themselves, some of a third that are told, some in cells."""
     half = count // 2
     return World(
         models=(
@@ -123,6 +127,7 @@ def make_world(count: int, seed: int) -> World:
             ),
         ),
         pushed=make_pushed(count, FROM, seed),
+        celled=make_celled(count, FROM, seed),
         mine=generate_roster(1, model="X1", version=FROM, first=900_001, seed=seed)[0],
         seed=seed,
     )
@@ -289,6 +294,11 @@ def pushed_package(version: str) -> str:
     return f"FW_Acme_{told_to_come.MODEL}_{FROM}To{version}"
 
 
+def celled_package(version: str) -> str:
+    """The firmware of those in cells, up to ``version``."""
+    return f"FW_Acme_{cells.MODEL}_{FROM}To{version}"
+
+
 def next_package(model: Model) -> str:
     """The package that is there for whoever wants to schedule a campaign of his own."""
     return f"FOTA_Acme_{model.name}_{TO}To{NEXT}"
@@ -335,7 +345,8 @@ def _clear(directory: Path) -> None:
 def write_files(world: World, directory: Path, http: str) -> None:
     """Write settings, images, devices and the fleet file."""
     settings_file(directory).write_text(
-        _SETTINGS.format(directory=directory, http=http, poll_s=POLL_S, busy_poll_s=BUSY_POLL_S),
+        _SETTINGS.format(directory=directory, http=http, poll_s=POLL_S, busy_poll_s=BUSY_POLL_S)
+        + cells.settings(world.celled),
         encoding="utf-8",
     )
     images = directory / "images"
@@ -343,7 +354,8 @@ def write_files(world: World, directory: Path, http: str) -> None:
     packages = []
     for protocol, title, name, before, after, file in _packages(world):
         dice = Random(f"{world.seed}/{file}")  # noqa: S311 - bytes that are the same each time
-        (images / file).write_bytes(dice.randbytes(IMAGE_BYTES))
+        size = cells.IMAGE_BYTES if protocol == "LWM2M" else IMAGE_BYTES
+        (images / file).write_bytes(dice.randbytes(size))
         packages.append(
             _PACKAGE.format(
                 protocol=protocol, name=name, model=title, before=before, after=after, file=file
@@ -357,6 +369,7 @@ def write_files(world: World, directory: Path, http: str) -> None:
                 rows.writerow(_row(device, licensed=device.controller_id not in model.unlicensed))
         rows.writerow(_row(world.mine, licensed=True))
         rows.writerows(map(_pushed_row, world.pushed.known))
+        rows.writerows(map(_celled_row, world.celled.devices))
     told_to_come.write_spare(world.pushed, directory)
     fleet_file(directory).write_text(
         _FLEET.format(
@@ -364,7 +377,7 @@ def write_files(world: World, directory: Path, http: str) -> None:
             account=ACCOUNT,
             alias=ALIAS,
             gateway=GATEWAY_TOKEN,
-            licenses=2 * (len(world.devices) + len(world.pushed.known)),
+            licenses=2 * (len(world.devices) + len(world.pushed.known) + len(world.celled.devices)),
             key=KEY,
             secret=SECRET,
             user=USER,
@@ -385,6 +398,7 @@ def _packages(world: World) -> Iterator[tuple[str, str, str, str, str, str]]:
             file = model.file_name.replace(f"-{TO}.", f"-{after}.")
             yield "HTTP", model.name, name, before, after, file
     yield "OMADM", told_to_come.MODEL, pushed_package(TO), FROM, TO, f"m5-{TO}.bin"
+    yield "LWM2M", cells.MODEL, celled_package(TO), FROM, TO, f"c7-{TO}.bin"
 
 
 def write_sdk(directory: Path, base: str) -> None:
@@ -414,4 +428,11 @@ def _pushed_row(device: OmadmDevice) -> tuple[str, ...]:
         *(ACCOUNT, device.imei, device.make, device.model, device.version, "true"),
         *("", ""),
         *told_to_come.columns(device),
+    )
+
+
+def _celled_row(device: Lwm2mDevice) -> tuple[str, ...]:
+    return (
+        *(ACCOUNT, device.imei, device.make, device.model, device.version, "true"),
+        *("", "", "LWM2M", "", "", "", ""),
     )

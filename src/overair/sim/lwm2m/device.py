@@ -127,6 +127,7 @@ class Device:
             state=int(self.machine.state),
             result=int(self.machine.result),
             cell=self.cell,
+            signal_dbm=self.plan.signal,
             is_on=self.is_on,
             is_reached=self.is_reached,
             is_registered=self.is_registered,

@@ -55,7 +55,7 @@ class FleetOptions:
     devices: tuple[Lwm2mDevice, ...]
     cells: Sequence[Cell] = ()
     behaviour: Behaviour = field(default_factory=Behaviour)
-    timings: Timings = TIMINGS
+    ack_timeout_s: float = TIMINGS.ack_timeout
     seed: int = 0
     becomes: Becomes = ""
     downloads: int = 64
@@ -71,6 +71,8 @@ class FleetOptions:
             raise ValueError("a fleet has at least one device")
         if self.downloads < 1:
             raise ValueError("downloads are at least 1")
+        if not self.ack_timeout_s > 0:
+            raise ValueError("ack_timeout_s is above 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +102,7 @@ class Fleet:
                 tally=self._tally,
                 seed=options.seed,
                 becomes=options.becomes,
-                timings=options.timings,
+                timings=Timings(ack_timeout=options.ack_timeout_s),
             )
             for sim in options.devices
         }

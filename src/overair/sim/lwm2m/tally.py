@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from overair.protocols.lwm2m.objects import Cell
+from overair.protocols.lwm2m.results import Result
 
 _REMEMBERED = 1000
 _LINES = 50
@@ -36,6 +37,11 @@ class Work:
     ended_at: float | None = None
     result: int | None = None
     installed: bool = False
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether a restart, or the network, cut the transfer: what follows goes on with it."""
+        return self.arrived_at is None and self.result in (0, Result.CONNECTION_LOST)
 
 
 class Kind(Enum):
@@ -71,6 +77,7 @@ class DeviceTruth:
     state: int
     result: int
     cell: Cell
+    signal_dbm: int
     is_on: bool
     is_reached: bool
     is_registered: bool
