@@ -19,14 +19,18 @@ from overair.store.database import Tx
 
 def record_upgrade_license(
     tx: Tx, *, account_id: AccountId, device_id: DeviceId, campaign_id: CampaignId, now: datetime
-) -> None:
-    """An upgrade completed: mark the device's licence used, or put the event on the bill."""
-    if licenses.mark_used(tx, account_id, device_id, now):
-        return
+) -> bool:
+    """An upgrade completed: mark the device's licence used, or put the event on the bill.
+
+    Whether it has one that stays: then there is nothing to release.
+    """
+    stays = licenses.mark_used(tx, account_id, device_id, now)
+    if stays is not None:
+        return stays
     subscription = subscriptions.get(tx, account_id)
     if subscription is None or not bills_events(subscription.purchase_type):
         # A device whose licence was taken while its upgrade could not be stopped any more.
-        return
+        return False
     billing.bill(
         tx,
         BillingEvent(
@@ -37,6 +41,7 @@ def record_upgrade_license(
             at=now,
         ),
     )
+    return False
 
 
 def release_ending_license(tx: Tx, device_id: DeviceId, now: datetime) -> None:

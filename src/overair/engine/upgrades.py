@@ -68,23 +68,30 @@ def note_moves(
     if left:
         upgrades.free(tx, [(m.device_id, m.upgrade.id) for m in left if m.device_id is not None])
     ended = [m for m in left if m.state in FINAL and m.upgrade.state not in FINAL]
+    staying: set[DeviceId] = set()  # devices that keep the licence they have, as was seen
     for move in moves:
         if move.device_id is not None and move.state is UpgradeState.SUCCEEDED:
-            billing.record_upgrade_license(
+            stays = billing.record_upgrade_license(
                 tx,
                 account_id=campaign.account_id,
                 device_id=move.device_id,
                 campaign_id=campaign.id,
                 now=now,
             )
+            if stays:
+                staying.add(move.device_id)
     for move in ended:
         # Not of a device that was rejected here because its upgrade is under way elsewhere.
-        if move.device_id is not None and move.state is not UpgradeState.REJECTED:
+        if (
+            move.device_id is not None
+            and move.state is not UpgradeState.REJECTED
+            and move.device_id not in staying
+        ):
             billing.release_ending_license(tx, move.device_id, now)
     notify_devices(
         tx,
         campaign,
-        [
+        (
             DeviceChange(
                 imei=m.upgrade.imei,
                 state=m.state,
@@ -93,7 +100,7 @@ def note_moves(
                 attempts=m.upgrade.attempts,
             )
             for m in moves
-        ],
+        ),
         now,
     )
 

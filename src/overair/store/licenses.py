@@ -214,13 +214,14 @@ def ending_account(tx: Tx, device_id: DeviceId) -> AccountId | None:
     return None if row is None else AccountId(row[0])
 
 
-def mark_used(tx: Tx, account_id: AccountId, device_id: DeviceId, now: datetime) -> bool:
-    """An upgrade completed under the device's licence; False if it has none."""
-    changed = tx.execute(
-        "update license set used_at = coalesce(used_at, ?) where device_id = ? and account_id = ?",
+def mark_used(tx: Tx, account_id: AccountId, device_id: DeviceId, now: datetime) -> bool | None:
+    """An upgrade completed under the device's licence: whether it stays; None if it has none."""
+    row = tx.one(
+        "update license set used_at = coalesce(used_at, ?) where device_id = ? and account_id = ?"
+        " returning ends_after_upgrade",
         (to_ms(now), device_id, account_id),
     )
-    return changed == 1
+    return None if row is None else not row[0]
 
 
 # Candidates for cancellation ---------------------------------------------------------------------

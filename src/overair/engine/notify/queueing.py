@@ -1,6 +1,6 @@
 """Writing messages into the queue, for those who listen."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -40,15 +40,19 @@ def notify_campaign(tx: Tx, campaign: Campaign, now: datetime) -> None:
 
 
 def notify_devices(
-    tx: Tx, campaign: Campaign, changes: Sequence[DeviceChange], now: datetime
+    tx: Tx, campaign: Campaign, changes: Iterable[DeviceChange], now: datetime
 ) -> None:
-    """Tell where devices of the campaign are now, at most a thousand to a message."""
-    told = _told(tx, campaign) if changes else None
+    """Tell where devices of the campaign are now, at most a thousand to a message.
+
+    ``changes`` is looked at only if somebody listens.
+    """
+    told = _told(tx, campaign)
     if told is not None:
         listener, shape = told
+        listed = list(changes)
         if shape.placed:
-            changes = _placed(tx, changes)
-        bodies = [shape.devices(listener, campaign, part) for part in _parts(changes)]
+            listed = _placed(tx, listed)
+        bodies = [shape.devices(listener, campaign, part) for part in _parts(listed)]
         _queue(tx, listener, campaign.uuid, bodies, now)
 
 
