@@ -68,6 +68,7 @@ def test_its_advice_works(tmp_path: Path) -> None:
         assert "verify: all" in said
         assert "tell the same" in said
         assert "only" not in said, "devices and reports do not agree"
+        _shows_cells(said)
         calls = re.findall(r"^curl .*$", said, re.MULTILINE)
         assert len(calls) >= 6
         answers = [json.loads(_shell(line, tmp_path)) for line in calls]
@@ -79,7 +80,7 @@ def test_its_advice_works(tmp_path: Path) -> None:
             said,
             re.MULTILINE,
         )
-        assert len(own) == 9
+        assert len(own) == 11
         for name, rest in own:
             assert _run([*OVERAIR, *name.split(), *rest.split()], tmp_path)
         seen = _run(
@@ -92,6 +93,16 @@ def test_its_advice_works(tmp_path: Path) -> None:
         assert len(re.findall(r"\d+ of \d+ updated", shown)) == 5
         demo.send_signal(signal.SIGINT)
         assert demo.wait(timeout=30) == 0
+
+
+def _shows_cells(said: str) -> None:
+    """Cells are seen to fill slot by slot, while it happens and at the end, without a terminal too."""
+    bars = r"cell \d+ \[[GFPgfp ]{8}\]"
+    rows = re.findall(rf"^.*\d\d:00-\d\d:00  (?:{bars}(?:  |$)){{4}}", said, re.MULTILINE)
+    told = [row for row in rows if " s  " in row]
+    assert len(told) >= 3
+    assert len(rows) >= 2 * len(told)
+    assert all(re.search("[GFP]", row.partition("00  ")[2]) or "f" in row for row in told)
 
 
 def _run_a_fleet(said: str, directory: Path) -> None:
@@ -157,6 +168,11 @@ def test_its_outcome_can_be_read_by_programs(tmp_path: Path) -> None:
     assert upgrade["devices"] // 2 <= upgrade["succeeded"] < upgrade["devices"]
     assert upgrade["asleepInFirstWindow"] > 0
     assert "power again" in "\n".join(upgrade["sleeper"]["way"])
+    pilot, full = outcome["cells"]["campaigns"]
+    assert pilot["status"] == full["status"] == "CampaignEnded"
+    assert pilot["succeeded"] + full["succeeded"] >= 20
+    assert outcome["cells"]["disputes"] == pilot["disputes"] == full["disputes"] == []
+    assert len(outcome["cells"]["slots"]) >= 3
     again = [*OVERAIR, "verify", "--data", "overair-demo", "--json"]
     assert json.loads(_run(again, tmp_path))["findings"] == []
 

@@ -89,6 +89,7 @@ def topics(
             ),
         ),
         *_told_to_come(world, operator, outcome, directory, today, token),
+        _in_cells(operator, outcome, directory),
         Topic(
             title="What was told to the callback listener, and is every counter right?",
             lines=(
@@ -133,6 +134,23 @@ def topics(
             ),
         ),
     ]
+
+
+def _in_cells(operator: Operator, outcome: Outcome, directory: Path) -> Topic:
+    """Devices that had their turn slot by slot."""
+    v3 = f"{operator.base}/api/fota/v3"
+    auth = f'-H "Authorization: Bearer {operator.bearer}" -H "VZ-M2M-Token: {operator.session}"'
+    view = outcome.slotted.views[-1]
+    shown = max(view.report, key=lambda imei: (view.report[imei].status != SUCCESS, imei))
+    return Topic(
+        title="What does v3 say of devices in cells? And where is one, and what became of it?",
+        lines=(
+            f"curl -s {auth} {v3}/campaigns/{ACCOUNT}/{view.id}",
+            f"curl -s {auth} {v3}/reports/{ACCOUNT}/campaigns/{view.id}/devices",
+            f"{_command()} device show --data {directory} {shown}",
+            f"{_command()} explain --data {directory} {shown}",
+        ),
+    )
 
 
 def _told_to_come(
