@@ -83,8 +83,8 @@ bench: $(BENCH) $(GOOSEBIT) ## Measure polls and updates a second, beside gooseb
 	$(BIN)/python -m bench $(ARGS)
 
 .PHONY: crash
-crash: $(DEV) ## Kill the server 50 times during a campaign; then nothing may be lost
-	CRASH_ROUNDS=$${CRASH_ROUNDS:-50} $(BIN)/pytest -s -m crash tests/crash $(PYTEST)
+crash: $(DEV) ## Kill servers 200 times, freeze them, fill disks, step clocks; then nothing may be lost
+	CRASH_ROUNDS=$${CRASH_ROUNDS:-200} $(BIN)/pytest -s -m crash tests/crash $(PYTEST)
 
 .PHONY: fuzz
 fuzz: $(DEV) ## Run the property tests long: 5000 examples each

@@ -55,9 +55,10 @@ class Process:
 
     def wait_ready(self) -> None:
         """Wait until it answers."""
-        wait_for(self._is_ready, f"the server to be ready; its log: {self.log}", START_S)
+        wait_for(self.is_ready, f"the server to be ready; its log: {self.log}", START_S)
 
-    def _is_ready(self) -> bool:
+    def is_ready(self) -> bool:
+        """Whether it answers, and can work."""
         assert self.popen.poll() is None, self.log.read_text()
         try:
             with urllib.request.urlopen(f"{self.base}/readyz", timeout=5) as answer:
@@ -84,6 +85,7 @@ class Installation:
     directory: Path
     database: str  # "": SQLite in the directory
     settings: dict[str, Any] = field(default_factory=dict)
+    program: Sequence[str] = tuple(OVERAIR)  # what a server is started with
     _running: list[Process] = field(default_factory=list)
 
     @property
@@ -175,7 +177,7 @@ class Installation:
         log = self.directory / f"server-{port}.log"
         with log.open("ab") as out:
             popen = subprocess.Popen(
-                [*OVERAIR, "serve", *self._flags(), "--http", f"127.0.0.1:{port}"],
+                [*self.program, "serve", *self._flags(), "--http", f"127.0.0.1:{port}"],
                 stdout=out,
                 stderr=out,
                 stdin=subprocess.DEVNULL,

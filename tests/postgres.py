@@ -64,6 +64,8 @@ class Server:
     """A running server: addresses of databases in it, and fresh databases."""
 
     admin_url: str
+    restart: Callable[[int], None] | None = None
+    """Stop it with that signal and start it again; None: it is not ours."""
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _prefix: str = field(default_factory=lambda: f"overair_test_{os.getpid()}")
 
@@ -102,8 +104,8 @@ class Server:
 
 
 @contextlib.contextmanager
-def running_server() -> Iterator[Server]:
-    """A server for the length of the block: a given one, or one that is started here."""
+def running_server(**changes: str) -> Iterator[Server]:
+    """A server for the length of the block: a given one, or one that is started here, so set."""
     given = os.environ.get("TEST_POSTGRES")
     if given:
         yield Server(admin_url=given)
@@ -111,14 +113,14 @@ def running_server() -> Iterator[Server]:
     # /tmp itself, because the path of a socket may have no more than 107 bytes.
     home = Path(tempfile.mkdtemp(prefix="overair-pg-", dir="/tmp"))
     try:
-        with _started(home) as server:
+        with _started(home, SETTINGS | changes) as server:
             yield server
     finally:
         shutil.rmtree(home, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def _started(home: Path) -> Iterator[Server]:
+def _started(home: Path, settings: dict[str, str]) -> Iterator[Server]:
     user = "nobody" if os.geteuid() == 0 else None
     programs = _programs(home, as_other=user is not None)
     data = home / "data"
@@ -146,28 +148,40 @@ def _started(home: Path) -> Iterator[Server]:
     )
     if made.returncode != 0:
         raise PostgresMissingError(f"initdb failed: {made.stderr.strip() or made.stdout.strip()}")
-    with (data / "server.log").open("wb") as log:
-        options = [f"--{name}={value}" for name, value in SETTINGS.items()]
-        process = subprocess.Popen(
-            [
-                str(programs / "postgres"),
-                "-D",
-                str(data),
-                f"--unix_socket_directories={home}",
-                *options,
-            ],
-            stdout=log,
-            stderr=log,
-            stdin=subprocess.DEVNULL,
-            user=user,
-            cwd=home,
-            env=environment,
-            preexec_fn=_die_with_parent(),
-        )
-    try:
-        url = f"postgresql:///postgres?host={quote(str(home), safe='')}&user=postgres"
+    url = f"postgresql:///postgres?host={quote(str(home), safe='')}&user=postgres"
+    options = [f"--{name}={value}" for name, value in settings.items()]
+
+    def launch() -> subprocess.Popen[bytes]:
+        with (data / "server.log").open("ab") as log:
+            return subprocess.Popen(
+                [
+                    str(programs / "postgres"),
+                    "-D",
+                    str(data),
+                    f"--unix_socket_directories={home}",
+                    *options,
+                ],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                user=user,
+                cwd=home,
+                env=environment,
+                preexec_fn=_die_with_parent(),
+            )
+
+    process = launch()
+
+    def restart(how: int) -> None:
+        nonlocal process
+        process.send_signal(how)
+        process.wait(timeout=START_LIMIT_S)
+        process = launch()
         _wait_until_up(process, url, data / "server.log")
-        yield Server(admin_url=url)
+
+    try:
+        _wait_until_up(process, url, data / "server.log")
+        yield Server(admin_url=url, restart=restart)
     finally:
         # Fast shutdown: connections that a failed test left open are no reason to wait.
         process.send_signal(signal.SIGINT)
