@@ -98,7 +98,12 @@ async def _ordeal(directory: Path, postgres: Server | None, *, servers: int) -> 
     began = time.monotonic()
     devices = generate_roster(DEVICES_A_ROUND * (ROUNDS + 3 * OTHERS), seed=SEED)
     # A lease that a killed server leaves behind must not outlast its round.
-    settings = {"lease_s": 1, "callback_timeout_s": 0.3, "callback_retry_s": [1] * 60}
+    settings = {
+        "lease_s": 1,
+        "callback_timeout_s": 0.3,
+        "callback_retry_s": [1] * 60,
+        "limits.pilot_devices": len(devices),
+    }
     async with AsyncExitStack() as stack:
         database = "" if postgres is None else stack.enter_context(postgres.database())
         place = stack.enter_context(installation(directory, database, **settings))
