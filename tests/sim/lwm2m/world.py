@@ -21,7 +21,7 @@ from tests.sim.lwm2m.head import Head
 SERVER = ("server.test", 5683)
 START = 1_772_000_000.0
 LATENCY_S = 0.05
-IMAGE = b"\nversion=02\n" + bytes(range(256)) * 20
+IMAGE = b"overair-sim version 02\n" + bytes(range(256)) * 20
 
 
 class World:

@@ -1,15 +1,15 @@
 """An image on its way in: its digest, its length and its first bytes; nothing else of it is kept.
 
 What version an image makes of a device is known from its digest, told for all (``becomes``), or read from
-the line ``version=…`` in its first bytes; else it is named after its digest.
+its first line, ``overair-sim version …``; else it is named after its digest.
 """
 
 import hashlib
-import re
 from collections.abc import Mapping
 
+from overair.sim.omadm.package import version_inside
+
 _HEAD_BYTES = 256
-_VERSION = re.compile(rb"(?:^|\n)version=([\x21-\x7e]{1,64})\r?\n")
 Becomes = str | Mapping[str, str]
 
 
@@ -40,5 +40,4 @@ class Intake:
         told = becomes if isinstance(becomes, str) else becomes.get(self.sha256, "")
         if told:
             return told
-        named = _VERSION.search(self._head)
-        return named[1].decode() if named else self.sha256[:8]
+        return version_inside(self._head) or self.sha256[:8]
