@@ -6,6 +6,7 @@ refusals, the forms of path parameters) is added here.
 """
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any, get_args, get_origin
 
 import msgspec
@@ -219,6 +220,7 @@ def _response(description: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
+@cache
 def openapi_json() -> bytes:
     """The document as it is served and checked in."""
     raw = msgspec.json.encode(openapi_document())

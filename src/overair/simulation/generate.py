@@ -1,0 +1,257 @@
+"""A scenario from a seed.
+
+Half of what happens is drawn to be ordinary, so that campaigns do run; the other half is not. The kinds of
+faults are drawn first, a few for each scenario: everything at once hides more than it shows.
+"""
+
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Final
+
+from overair.simulation.scenario import (
+    DAY_S,
+    WEATHER,
+    Action,
+    Fault,
+    Kind,
+    Rules,
+    Scenario,
+    SimulatedDevice,
+    Step,
+    Trouble,
+)
+from overair.simulation.template import HTTP_DEVICES, OMADM_DEVICES
+
+HOUR_S: Final = 3600.0
+# Around the days when clocks change in Europe and in America, at the end of a year, and any others.
+BEGINNINGS: Final = tuple(
+    datetime(2024, month, day, tzinfo=UTC)
+    for month, day in ((3, 8), (3, 29), (10, 25), (11, 1), (12, 29), (2, 27), (6, 10))
+)
+
+
+def generate(seed: int) -> Scenario:
+    """The scenario of a seed."""
+    dice = Random(f"scenario/{seed}")
+    begin = dice.choice(BEGINNINGS) + timedelta(days=dice.randrange(3))
+    days = dice.choice((2, 3, 3, 4, 5))
+    rules = _rules(dice)
+    devices = _devices(dice)
+    steps = _steps(dice, devices, rules, days)
+    faults = _faults(dice, devices, rules, days) if dice.random() < 0.9 else ()
+    return Scenario(
+        seed=seed, begin=begin, rules=rules, devices=devices, steps=steps, faults=faults
+    )
+
+
+def _rules(dice: Random) -> Rules:
+    return Rules(
+        processes=dice.choice((1, 1, 2)),
+        nap_s=dice.choice((300.0, 900.0, 1800.0)),
+        active_poll_s=dice.choice((300, 900, 1800)),
+        retry_delay_s=dice.choice((600, 3600, 4 * 3600)),
+        grace_s=dice.choice((6 * 3600, 86_400)),
+        lease_s=dice.choice((20, 60)),
+        max_attempts=dice.choice((1, 2, 3)),
+        pilot_devices=dice.choice((3, 20, 20)),
+        sweep_devices=dice.choice((1, 2, 1000)),
+        licences=dice.choice((2, 4, 20)),
+        event_terms=dice.random() < 0.6,
+        requeue_push_s=dice.choice((3600, 21_600)),
+        shuffled=dice.random() < 0.5,
+    )
+
+
+def _devices(dice: Random) -> tuple[SimulatedDevice, ...]:
+    http = dice.randrange(0, 5)
+    omadm = dice.randrange(0 if http else 1, 4)
+    clumsy = dice.choice((0.0, 0.3, 0.8))
+    found = [
+        SimulatedDevice(
+            number=number,
+            kind=Kind.HTTP,
+            two_phase=dice.random() < 0.4,
+            poll_s=4 * HOUR_S,
+            start_s=dice.uniform(0.0, 2 * HOUR_S),
+            clumsy=dice.random() < clumsy,
+        )
+        for number in sorted(dice.sample(range(HTTP_DEVICES), http))
+    ]
+    found += [
+        SimulatedDevice(
+            number=number,
+            kind=Kind.OMADM,
+            start_s=dice.uniform(0.0, 2 * HOUR_S),
+            clumsy=dice.random() < clumsy,
+            sleepy=dice.random() < 0.4,
+        )
+        for number in sorted(dice.sample(range(OMADM_DEVICES), omadm))
+    ]
+    return tuple(found)
+
+
+# What operators do ---------------------------------------------------------------------------------
+
+
+def _steps(
+    dice: Random, devices: tuple[SimulatedDevice, ...], rules: Rules, days: int
+) -> tuple[Step, ...]:
+    found: list[Step] = []
+    names = tuple(device.name for device in devices)
+    if not rules.event_terms:
+        found.append(Step(at=30.0, action=Action.SUBSCRIPTION, number=rules.licences))
+        some = tuple(dice.sample(names, dice.randint(1, len(names))))
+        found.append(Step(at=60.0, action=Action.ASSIGN, devices=some))
+    if dice.random() < 0.8:
+        found += [
+            Step(at=90.0 + version, action=Action.LISTENER, version=version, number=1)
+            for version in dice.choice(((1, 2), (2,), (1,)))
+        ]
+    campaigns: list[tuple[str, float, int]] = []
+    for number in range(dice.randint(1, 3)):
+        step = _schedule(dice, devices, f"c{number}", days)
+        if step is not None:
+            found.append(step)
+            campaigns.append((step.campaign, step.at, step.first_day))
+    found += [_change(dice, names, campaigns, days) for _ in range(dice.choice((0, 1, 3, 6)))]
+    return tuple(sorted(found, key=lambda step: step.at))
+
+
+def _schedule(
+    dice: Random, devices: tuple[SimulatedDevice, ...], name: str, days: int
+) -> Step | None:
+    kind = dice.choice([device.kind for device in devices])
+    able = [device.name for device in devices if device.kind is kind]
+    chosen = dice.sample(able, dice.randint(1, len(able)))
+    if dice.random() < 0.1:
+        chosen.append(dice.choice([device.name for device in devices]))
+    version = 1 if kind is Kind.OMADM and dice.random() < 0.7 else 2
+    later = name != "c0" and dice.random() < 0.5
+    at = 120.0 + dice.uniform(0.0, HOUR_S)
+    if later:
+        at = dice.uniform(HOUR_S, days * DAY_S)
+    return Step(
+        at=at,
+        action=Action.SCHEDULE,
+        campaign=name,
+        version=version,
+        devices=tuple(dict.fromkeys(chosen)),
+        package=f"{kind}:{'03' if name == 'c2' and dice.random() < 0.6 else '02'}",
+        first_day=dice.choice((0, 0, 0, 1, 2)),
+        days=dice.randint(1, 4),
+        download=_windows(dice) if version == 2 else (),
+        install=_windows(dice) if version == 2 else (),
+    )
+
+
+def _windows(dice: Random) -> tuple[tuple[int, int], ...]:
+    match dice.randrange(6):
+        case 0:
+            start = dice.randrange(20)
+            return ((start, start + dice.randint(2, 4)),)
+        case 1:
+            return ((0, 4), (dice.randint(10, 20), 24))
+        case _:
+            return ()
+
+
+def _change(
+    dice: Random, names: tuple[str, ...], campaigns: list[tuple[str, float, int]], days: int
+) -> Step:
+    action = dice.choice(
+        (
+            Action.STOP,
+            Action.DATES,
+            Action.APPEND,
+            Action.REMOVE,
+            Action.ASSIGN,
+            Action.UNASSIGN,
+            Action.SUBSCRIPTION,
+            Action.LISTENER,
+            Action.NO_LISTENER,
+            Action.READ,
+        )
+    )
+    at = dice.uniform(200.0, (days + 1) * DAY_S)
+    name = ""
+    if campaigns:
+        name, made_at, _ = dice.choice(campaigns)
+        if dice.random() < 0.5:
+            at = made_at + dice.uniform(0.0, 6 * HOUR_S)
+    return Step(
+        at=at,
+        action=action,
+        campaign=name,
+        version=dice.choice((1, 2)),
+        devices=tuple(dice.sample(names, dice.randint(1, len(names)))),
+        first_day=dice.choice((0, 1)),
+        days=dice.randint(1, 4),
+        number=dice.randint(0, 4),
+        download=_windows(dice),
+    )
+
+
+# What goes wrong -------------------------------------------------------------------------------------
+
+
+def _faults(
+    dice: Random, devices: tuple[SimulatedDevice, ...], rules: Rules, days: int
+) -> tuple[Fault, ...]:
+    kinds = dice.sample(list(Trouble), dice.randint(1, 5))
+    found: list[Fault] = []
+    for kind in kinds:
+        found += [_fault(dice, kind, devices, rules, days) for _ in range(dice.choice((1, 2, 4)))]
+    return tuple(sorted(found, key=lambda fault: (fault.at, fault.trouble)))
+
+
+def _fault(
+    dice: Random,
+    trouble: Trouble,
+    devices: tuple[SimulatedDevice, ...],
+    rules: Rules,
+    days: int,
+) -> Fault:
+    at = dice.uniform(0.0, days * DAY_S)
+    if dice.random() < 0.4:
+        at = dice.uniform(60.0, 4 * HOUR_S)
+    process = f"p{dice.randrange(rules.processes)}"
+    if trouble in WEATHER:
+        return Fault(
+            at=at,
+            until=at + dice.choice((600.0, HOUR_S, 12 * HOUR_S, DAY_S)),
+            trouble=trouble,
+            rate=dice.choice((0.1, 0.3, 0.8)),
+            who=dice.choice(("", "", "http", "omadm", "operator", "network")),
+        )
+    match trouble:
+        case Trouble.CRASH:
+            return Fault(
+                at=at,
+                trouble=trouble,
+                who=process,
+                when=dice.choice(("now", "before", "after")),
+                count=dice.randint(1, 12),
+            )
+        case Trouble.PAUSE:
+            seconds = dice.choice((1.0, 10.0, 30.0, 90.0, 600.0))
+            return Fault(at=at, until=at + seconds, trouble=trouble, who=process)
+        case Trouble.SLOW_DISK:
+            seconds = dice.choice((60.0, HOUR_S))
+            slow = dice.choice((0.01, 0.3, 4.0))
+            return Fault(at=at, until=at + seconds, trouble=trouble, rate=slow)
+        case Trouble.FULL_DISK:
+            return Fault(at=at, until=at + dice.choice((5.0, 600.0, 2 * HOUR_S)), trouble=trouble)
+        case Trouble.REBOOT | Trouble.OFF:
+            seconds = 30.0 if trouble is Trouble.REBOOT else dice.choice((HOUR_S, DAY_S))
+            who = dice.choice(devices).name
+            return Fault(at=at, until=at + seconds, trouble=trouble, who=who)
+        case Trouble.CLOCK:
+            return Fault(
+                at=at,
+                until=at + dice.choice((60.0, 6 * HOUR_S)),
+                trouble=trouble,
+                who=process,
+                rate=dice.choice((-5400.0, -30.0, 30.0, 5400.0)),
+            )
+        case _:
+            return Fault(at=at, until=at + dice.choice((30.0, HOUR_S, 8 * HOUR_S)), trouble=trouble)

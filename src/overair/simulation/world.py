@@ -1,0 +1,456 @@
+"""A run: a scenario's processes, devices, people and faults in one thread, until all is quiet.
+
+``simulate`` is a function of the scenario alone. First the scenario's steps and faults happen at their times;
+then everybody gets what he needs (a working process, power, a network without weather), until every campaign
+is over and its time of grace too. What must hold is checked at each commit, now and then as a whole, and at
+the end (``invariants.py``).
+"""
+
+import asyncio
+import contextlib
+import contextvars
+import gc
+import logging
+import os
+import sys
+import tempfile
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from overair import ids
+from overair.config import Limits, Omadm, Settings
+from overair.core.licenses import EVENT, MONTHLY
+from overair.simulation.clock import Pulse
+from overair.simulation.devices import (
+    Actor,
+    HttpActor,
+    OmadmActor,
+    SimulatedCarrier,
+    Surroundings,
+)
+from overair.simulation.disk import Crash, Disk
+from overair.simulation.invariants import Broken, Judge
+from overair.simulation.listeners import Listeners, SimulatedCourier
+from overair.simulation.loop import EndlessError, StuckError, VirtualLoop
+from overair.simulation.net import BASE, Network
+from overair.simulation.operators import Ledger, Operator, subscribe
+from overair.simulation.process import Incarnation
+from overair.simulation.process import Surroundings as Place
+from overair.simulation.scenario import (
+    DAY_S,
+    WEATHER,
+    Action,
+    Fault,
+    Kind,
+    Scenario,
+    Step,
+    Trouble,
+)
+from overair.simulation.template import (
+    INSTALLATION_KEY,
+    Template,
+    http_devices,
+    omadm_devices,
+)
+from overair.simulation.transcript import Transcript
+
+DOWN_S: Final = 20.0  # from a crash to the next start
+LOOK_S: Final = 6 * 3600.0  # between two looks at everything
+QUIET_S: Final = DAY_S / 2  # after the last campaign's end, beside the grace
+UNFORESEEN: Final = "nothing is unforeseen"
+ENDINGS: Final = 50  # turns that a task has to end in, when all is over
+LISTENING: Final = frozenset(
+    {Trouble.LISTENER_FAILS, Trouble.LISTENER_HANGS, Trouble.LISTENER_ACCEPTS_UNHEARD}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of a run."""
+
+    seed: int
+    broken: tuple[Broken, ...]
+    digest: str
+    virtual_s: float
+    device_s: float
+    turns: int
+    commits: int
+    requests: int
+    campaigns: int
+    attempts: int
+    faults: Counter[str]
+    lines: tuple[str, ...]
+    errors: tuple[str, ...] = ()
+
+
+@dataclass
+class World:
+    """All of it."""
+
+    scenario: Scenario
+    loop: VirtualLoop
+    directory: Path
+    transcript: Transcript
+    faults: Counter[str] = field(default_factory=Counter)
+    errors: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        scenario, loop = self.scenario, self.loop
+        self.settings = _settings(scenario, self.directory)
+        self.pulse = Pulse(loop, scenario.rules.nap_s)
+        self.disk = Disk(loop, self._committed)
+        self.network = Network(loop, self._hosts, self._count, self._failed)
+        self.listeners = Listeners(loop, self.transcript)
+        self.ledger = Ledger()
+        around = Surroundings(loop, self.network, self.transcript, scenario.seed)
+        https, omadms = http_devices(), omadm_devices()
+        self.actors: dict[str, Actor] = {}
+        for plan in scenario.devices:
+            if plan.kind is Kind.HTTP:
+                self.actors[plan.name] = HttpActor(plan, https[plan.number], around)
+            else:
+                self.actors[plan.name] = OmadmActor(plan, omadms[plan.number], around)
+        imeis = {name: actor.imei for name, actor in self.actors.items()}
+        self.operator = Operator(self.network, self.transcript, imeis, scenario.seed, self.ledger)
+        self.processes: dict[str, Incarnation | None] = {}
+        self._off: dict[str, timedelta] = {}
+        self.place = Place(
+            loop=loop,
+            disk=self.disk,
+            pulse=self.pulse,
+            begin=scenario.begin,
+            directory=self.directory,
+            settings=self.settings,
+            carrier=self._carrier,
+            courier=lambda: SimulatedCourier(self.listeners),
+            note=self.transcript.note,
+        )
+        self.judge = Judge(self.directory / "overair.db", self.settings, self.transcript)
+        self.judge.set_two_phase(
+            frozenset(self.actors[plan.name].imei for plan in scenario.devices if plan.two_phase)
+        )
+        self.dead: list[Incarnation] = []
+
+    # What others ask of it -----------------------------------------------------------------------
+
+    def _hosts(self) -> list[Any]:
+        return [p for p in self.processes.values() if p is not None and p.ready]
+
+    def _count(self, trouble: Trouble) -> None:
+        self.faults[trouble.value] += 1
+
+    def _failed(self, what: str) -> None:
+        self.judge.find(UNFORESEEN, what)
+
+    def _carrier(self) -> SimulatedCarrier:
+        return SimulatedCarrier(
+            self.loop, self.network, self.transcript, self._omadm_actor, self.scenario.seed
+        )
+
+    def _omadm_actor(self, imei: str) -> OmadmActor | None:
+        for actor in self.actors.values():
+            if actor.imei == imei:
+                return actor if isinstance(actor, OmadmActor) else None
+        return None
+
+    def _committed(self) -> None:
+        self.pulse.stir()
+        self.judge.look()
+
+    # Processes -----------------------------------------------------------------------------------
+
+    def boot(self, name: str) -> None:
+        """Start a process."""
+        self.transcript.note(name, "starts")
+        process = Incarnation(name, self.place, self._off.get(name, timedelta()))
+        process.on_death = lambda: self._died(name)
+        self.processes[name] = process
+
+    def _died(self, name: str) -> None:
+        process = self.processes[name]
+        assert process is not None, "only who lives dies"
+        self.dead.append(process)
+        self.processes[name] = None
+        self.faults[Trouble.CRASH.value] += 1
+        # In nobody's name: the dead one's callbacks are not run.
+        self.loop.call_later(DOWN_S, self.boot, name, context=contextvars.Context())
+
+    # The scenario --------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """All of the scenario, and what follows. Raises Broken."""
+        scenario = self.scenario
+        for number in range(scenario.rules.processes):
+            self.boot(f"p{number}")
+        for plan in scenario.devices:
+            self.actors[plan.name].start(plan.start_s)
+        self.network.set_weather([f for f in scenario.faults if f.trouble in WEATHER])
+        self.listeners.faults = [f for f in scenario.faults if f.trouble in LISTENING]
+        for place, fault in enumerate(scenario.faults):
+            if fault.trouble not in WEATHER and fault.trouble not in LISTENING:
+                self.loop.call_at(fault.at, self._strike, place, fault)
+        tasks = [
+            self.loop.create_task(self._step(f"{step.at}/{step.action}", step))
+            for step in scenario.steps
+        ]
+        looking = self.loop.create_task(self._look())
+        try:
+            await self._until(scenario.hostile_until)
+            if tasks:
+                await asyncio.wait(tasks)
+            for task in tasks:
+                task.result()
+            await self._calm()
+        finally:
+            looking.cancel()
+        self._check()
+        self.judge.at_the_end(self)
+
+    async def _until(self, at: float) -> None:
+        await asyncio.sleep(max(0.0, at - self.loop.time()))
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_S)
+            self._check()
+
+    def _check(self) -> None:
+        for actor in self.actors.values():
+            if actor.died_of is not None:
+                raise RuntimeError(f"{actor.name} broke") from actor.died_of
+        self.judge.look_at_all()
+
+    async def _step(self, place: str, step: Step) -> None:
+        await self._until(step.at)
+        if step.action is Action.SUBSCRIPTION:
+            hosts = self._hosts()
+            if hosts:
+                terms = _terms(self.scenario)
+                task = self.loop.create_task(
+                    subscribe(hosts[0], step.number, terms, self.settings),
+                    context=hosts[0].context.copy(),
+                )
+                await asyncio.wait([task], timeout=600.0)
+            return
+        await self.operator.carry_out(place, step)
+
+    async def _calm(self) -> None:
+        """No more faults: let everything come to its end."""
+        while True:
+            for actor in self.actors.values():
+                if isinstance(actor, HttpActor) and not actor.is_on:
+                    actor.start(0.0)
+            ends_at = self.judge.last_end()
+            grace = timedelta(seconds=self.settings.grace_s + QUIET_S)
+            if ends_at is None or self.transcript.now() >= ends_at + grace:
+                return
+            left = (ends_at + grace - self.transcript.now()).total_seconds()
+            await asyncio.sleep(min(left, DAY_S / 2) + 1.0)
+
+    # Faults --------------------------------------------------------------------------------------
+
+    def _strike(self, place: int, fault: Fault) -> None:
+        def later(undo: Callable[..., object], *args: object) -> None:
+            self.loop.call_at(max(fault.until, self.loop.time()), undo, *args)
+
+        self.transcript.note("fault", f"{fault.trouble} {fault.who} {fault.when}".rstrip())
+        match fault.trouble:
+            case Trouble.CRASH:
+                process = self.processes.get(fault.who)
+                if process is None:
+                    return
+                if fault.when == "now":
+                    process.die()
+                else:
+                    process.doom = (fault.when, fault.count)
+            case Trouble.PAUSE:
+                process = self.processes.get(fault.who)
+                if process is not None and process.held is None:
+                    self.faults[fault.trouble.value] += 1
+                    process.pause()
+                    later(process.resume)
+            case Trouble.SLOW_DISK:
+                self.faults[fault.trouble.value] += 1
+                self.disk.commit_s = fault.rate
+                later(setattr, self.disk, "commit_s", 0.0)
+            case Trouble.FULL_DISK:
+                self.faults[fault.trouble.value] += 1
+                self.disk.full = True
+                later(setattr, self.disk, "full", False)
+            case Trouble.CLOCK:
+                self._set_clock(fault.who, timedelta(seconds=fault.rate))
+                later(self._set_clock, fault.who, timedelta())
+            case Trouble.REBOOT | Trouble.OFF:
+                actor = self.actors.get(fault.who)
+                if actor is not None:
+                    self.faults[fault.trouble.value] += 1
+                    actor.stop()
+                    later(self._switch_on, actor)
+            case _:
+                raise AssertionError(f"{fault.trouble} is not that kind of fault")
+
+    def _set_clock(self, name: str, off: timedelta) -> None:
+        if off:
+            self.faults[Trouble.CLOCK.value] += 1
+            self._off[name] = off
+        else:
+            self._off.pop(name, None)
+        process = self.processes.get(name)
+        if process is not None:
+            process.clock.off = off
+
+    def _switch_on(self, actor: Actor) -> None:
+        if isinstance(actor, HttpActor) and actor.is_on:
+            return
+        actor.start(0.0)
+
+    def handle(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What asyncio has nobody to tell."""
+        error = context.get("exception")
+        if isinstance(error, Crash):
+            return
+        self.errors.append(f"{context.get('message')}: {error!r}")
+
+
+def _terms(scenario: Scenario) -> str:
+    return f"{EVENT},{MONTHLY}" if scenario.rules.event_terms else MONTHLY
+
+
+def _settings(scenario: Scenario, directory: Path) -> Settings:
+    rules = scenario.rules
+    return Settings(
+        data=str(directory),
+        secret_key=INSTALLATION_KEY,
+        public_url=BASE,
+        engine_interval_s=rules.nap_s,
+        lease_s=rules.lease_s,
+        active_poll_interval_s=rules.active_poll_s,
+        poll_interval_s=4 * 3600,
+        retry_delay_s=rules.retry_delay_s,
+        grace_s=rules.grace_s,
+        callback_private_addresses=True,
+        two_phase_user_agents=("rauc-hawkbit",),
+        limits=Limits(
+            max_attempts=rules.max_attempts,
+            pilot_devices=rules.pilot_devices,
+            sweep_devices=rules.sweep_devices,
+        ),
+        omadm=Omadm(requeue_push_s=rules.requeue_push_s),
+        metrics=False,
+    )
+
+
+# Running it ----------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def memory() -> Iterator[Path]:
+    """A directory in memory, where there is such a place."""
+    where = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - mkdtemp's own names
+    with tempfile.TemporaryDirectory(prefix="overair-simulation-", dir=where) as directory:
+        yield Path(directory)
+
+
+@contextlib.contextmanager
+def overhearing(judge: Judge | None) -> Iterator[None]:
+    """Listen to the log: what the server itself did not foresee is a finding."""
+    before = structlog.get_config()
+
+    def hear(_logger: Any, _method: str, event: Any) -> Any:
+        if judge is not None and event.get("exc_info"):
+            given = event["exc_info"]
+            error = given if isinstance(given, BaseException) else sys.exception()
+            trace = "".join(traceback.format_exception(error)).strip().splitlines()
+            judge.find(UNFORESEEN, f"{event.get('event')}: {' | '.join(trace[-3:])}")
+        raise structlog.DropEvent
+
+    structlog.configure(
+        processors=[hear],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        cache_logger_on_first_use=False,
+    )
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+
+
+def simulate(scenario: Scenario, template: Template, directory: Path, *, trace: bool) -> Outcome:
+    """Run a scenario in an empty directory."""
+    template.copy(directory)
+    dice = scenario.dice("ids")
+    shuffled = scenario.dice("order") if scenario.rules.shuffled else None
+    loop = VirtualLoop(shuffled=shuffled)
+    transcript = Transcript(loop, scenario.begin, keep=trace)
+    collects = gc.isenabled()
+    gc.disable()  # when a cycle is collected must not make a difference
+    broken: list[Broken] = []
+    try:
+        with ids.drawn_from(dice.randbytes):
+            asyncio.set_event_loop(loop)
+            world = World(scenario, loop, directory, transcript)
+            loop.set_exception_handler(world.handle)
+            with overhearing(world.judge):
+                try:
+                    loop.run_until_complete(world.run())
+                except Broken as error:
+                    broken.append(error)
+                except (StuckError, EndlessError) as error:
+                    broken.append(Broken("the system lives", str(error)))
+            broken = [*world.judge.broken, *broken]
+            with overhearing(None):
+                _take_down(world)
+            for name, rows in world.judge.content():
+                transcript.add(repr((name, rows)).encode())
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+        if collects:
+            gc.enable()
+    return Outcome(
+        seed=scenario.seed,
+        broken=tuple(broken[:5]),
+        digest=transcript.digest(),
+        virtual_s=loop.time(),
+        device_s=loop.time() * len(scenario.devices),
+        turns=loop.turns,
+        commits=world.disk.commits,
+        requests=world.network.requests,
+        campaigns=len(world.ledger.campaigns),
+        attempts=world.judge.attempts,
+        faults=world.faults
+        + Counter({k.value: v for k, v in world.listeners.troubles.items()})
+        + Counter({Trouble.FULL_DISK.value: 0}),
+        lines=tuple(transcript.lines),
+        errors=tuple(world.errors[:5]),
+    )
+
+
+def _take_down(world: World) -> None:
+    """End everybody's tasks, so that nothing is left for the collector to complain about."""
+    loop = world.loop
+    loop.set_exception_handler(lambda *_: None)
+    loop.drop_timers()
+    lives = [*world.dead, *(p for p in world.processes.values() if p is not None)]
+    for process in lives:
+        process.ready = False
+        process.held = None
+        for connection in process.connections:
+            connection.die()
+        process.alive = True  # its tasks may end now; there is nothing they could do
+    world.processes.clear()
+    for _ in range(ENDINGS):
+        tasks = asyncio.all_tasks(loop)
+        if not tasks:
+            break
+        for task in tasks:
+            task.cancel()
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.drop_timers()
