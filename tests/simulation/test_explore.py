@@ -19,8 +19,9 @@ from overair.core.window import Windows
 from overair.engine import assign, setbacks, slots, upgrades
 from overair.engine.push import turns
 from overair.simulation.explore import Game, HttpGame, Lwm2mGame, OmadmGame, Violation, explore
-from overair.simulation.explore.ground import Ground
+from overair.simulation.explore.ground import Event, Ground
 from overair.simulation.explore.search import ALONE, Exploration, Node
+from overair.simulation.explore.view import View
 from overair.store import attempts, campaigns, licenses, tally
 
 SMALL: list[tuple[Callable[[], Game], int]] = [(HttpGame, 4), (OmadmGame, 2), (Lwm2mGame, 2)]
@@ -111,12 +112,15 @@ class OneTry(HttpGame):
 
 
 class OneDay(HttpGame):
-    """A campaign runs, and the clock moves once, to after its end."""
+    """A campaign runs, nobody intervenes, and the clock moves once, to after its end."""
 
     instants = (HttpGame.instants[0], HttpGame.instants[-1])
 
     def roots(self) -> Sequence[tuple[str, Sequence[Callable[[Ground], object]]]]:
         return super().roots()[1:2]
+
+    def events(self, view: View, now: datetime) -> Iterator[Event]:
+        return (each for each in super().events(view, now) if "operator" not in each.text)
 
 
 def _reopened(patch: pytest.MonkeyPatch) -> None:

@@ -30,12 +30,14 @@ from overair.simulation.explore.ground import (
     Shown,
     Sight,
     ask,
+    day,
     furnish,
     prove,
 )
 from overair.simulation.explore.operating import (
     campaign_events,
     carry_on,
+    change_later,
     engine_events,
     license_events,
     numbered,
@@ -96,7 +98,7 @@ class HttpGame(Game):
 
     def events(self, view: View, now: datetime) -> Iterator[Event]:
         yield from engine_events(view, now)
-        yield from campaign_events(view, now)
+        yield from campaign_events(view, now, day(1), change_later)
         yield from license_events(view)
         for number, device_id in numbered(view):
             yield Event(f"device {number} polls", _poll(device_id), repeats=True)

@@ -281,7 +281,11 @@ _SILENT: Final = frozenset({CampaignStatus.REQUEST_PENDING, CampaignStatus.CANCE
 
 
 def changes_are_told_once(step: Transition) -> Iterator[str]:
-    """The listener is told of each device whose place in a campaign changed, and nothing twice."""
+    """The listener is told of each device whose place in a campaign changed, and nothing twice.
+
+    In v3 a campaign that has other dates is pre-scheduled again: that its devices have no slots is told
+    by that, and of each device when it has its new one.
+    """
     told: dict[str, list[_Named]] = defaultdict(list)
     for row in step.after.rows("callback_message"):
         message = _message(row["body"])
@@ -293,6 +297,8 @@ def changes_are_told_once(step: Transition) -> Iterator[str]:
         was = earlier.get(upgrade["id"])
         campaign = step.after.listed(upgrade)
         if was is None or (campaign["api_version"] == 1 and campaign["status"] in _SILENT):
+            continue
+        if campaign["status"] == CampaignStatus.PRE_SCHEDULED and upgrade["state"] == was["state"]:
             continue
         messages = told[f"{campaign['uuid']} {upgrade['imei']}"]
         moved = (was["state"], was["reason"]) != (upgrade["state"], upgrade["reason"])

@@ -32,6 +32,7 @@ from overair.simulation.explore.ground import (
     Shown,
     Sight,
     ask,
+    day,
     furnish,
     imei,
     prove,
@@ -39,6 +40,7 @@ from overair.simulation.explore.ground import (
 from overair.simulation.explore.operating import (
     campaign_events,
     carry_on,
+    change_now,
     engine_events,
     license_events,
     numbered,
@@ -97,7 +99,7 @@ class Lwm2mGame(Game):
 
     def events(self, view: View, now: datetime) -> Iterator[Event]:
         yield from engine_events(view, now)
-        yield from campaign_events(view, now)
+        yield from campaign_events(view, now, day(2), change_now)
         yield from license_events(view)
         for number, device_id in numbered(view):
             yield from _radio_events(view, number, device_id)

@@ -26,11 +26,13 @@ from overair.simulation.explore.ground import (
     Shown,
     Sight,
     ask,
+    day,
     furnish,
 )
 from overair.simulation.explore.operating import (
     campaign_events,
     carry_on,
+    change_now,
     engine_events,
     license_events,
     numbered,
@@ -74,7 +76,7 @@ class OmadmGame(Game):
 
     def events(self, view: View, now: datetime) -> Iterator[Event]:
         yield from engine_events(view, now)
-        yield from campaign_events(view, now)
+        yield from campaign_events(view, now, day(1), change_now)
         yield from license_events(view)
         yield from second_campaign(view, _ask)
         for number, device_id in numbered(view):

@@ -6,12 +6,11 @@ comes in between.
 """
 
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 
 from overair.core.campaign import BEFORE_START, FINAL, CampaignStatus
 from overair.core.ids import CampaignId, DeviceId
-from overair.core.window import end_of
 from overair.engine import licenses, push, schedule
 from overair.engine.advance import expire, step
 from overair.simulation.explore.ground import (
@@ -31,6 +30,8 @@ from overair.store.database import to_ms
 
 OWNER: Final = "the engine"
 LEASE: Final = timedelta(seconds=60)
+Change = Callable[[CampaignId, str, int], Callable[[Ground], object]]
+MOST_CHANGES: Final = 2  # that wait at once
 ROUNDS: Final = 60  # after which an engine that is left alone has to be at rest
 
 
@@ -91,24 +92,28 @@ def carry_on(ground: Ground) -> bool:
 # The operator ------------------------------------------------------------------------------------
 
 
-def campaign_events(view: View, now: datetime) -> Iterator[Event]:
-    """Stop a campaign, change its devices and its dates."""
+def campaign_events(view: View, now: datetime, ends: date, change: Change) -> Iterator[Event]:
+    """Stop a campaign, change its devices and its dates; ``ends``: the date that it was asked for with.
+
+    It may be let end today, and a day later than it was to; ``change`` is how devices are changed.
+    """
     for campaign in view.campaigns:
         if CampaignStatus(campaign["status"]) in FINAL:
             continue
         id_ = CampaignId(campaign["id"])
         yield Event(f"the operator stops campaign {id_}", _stop(id_))
-        if end_of(now.date()) < end_of(_end(campaign)):
-            yield Event(f"the operator lets campaign {id_} end today", _end_today(id_))
-        if campaign["status"] in BEFORE_START:
+        end = date.fromisoformat(campaign["end_date"])
+        if now.date() < end:
+            yield Event(f"the operator lets campaign {id_} end today", _set_end(id_, now.date()))
+        if end <= ends:
+            later = end + timedelta(days=1)
+            yield Event(f"the operator lets campaign {id_} last a day more", _set_end(id_, later))
+        waiting = len(view.rows("campaign_change"))
+        if campaign["status"] in BEFORE_START and waiting < MOST_CHANGES:
             for number in DEVICES:
                 for type_, words in (("append", "adds"), ("remove", "takes out")):
                     text = f"the operator {words} device {number} in campaign {id_}"
-                    yield Event(text, _change(id_, type_, number))
-
-
-def _end(campaign: Record) -> datetime:
-    return datetime.fromisoformat(campaign["end_date"])
+                    yield Event(text, change(id_, type_, number))
 
 
 def _stop(campaign_id: CampaignId) -> Callable[[Ground], object]:
@@ -119,12 +124,12 @@ def _stop(campaign_id: CampaignId) -> Callable[[Ground], object]:
     return happen
 
 
-def _end_today(campaign_id: CampaignId) -> Callable[[Ground], object]:
+def _set_end(campaign_id: CampaignId, end: date) -> Callable[[Ground], object]:
     def happen(ground: Ground) -> None:
         present = campaigns.by_id(ground.tx, campaign_id)
         dates = Dates(
             start_date=present.start_date,
-            end_date=ground.now.date(),
+            end_date=end,
             download_after=present.download_after,
             download_windows=present.download_windows,
             install_after=present.install_after,
@@ -135,11 +140,32 @@ def _end_today(campaign_id: CampaignId) -> Callable[[Ground], object]:
     return happen
 
 
-def _change(campaign_id: CampaignId, type_: str, number: int) -> Callable[[Ground], object]:
+def change_now(campaign_id: CampaignId, type_: str, number: int) -> Callable[[Ground], object]:
+    """As v1 and v3 do it: the answer says what became of it."""
+
     def happen(ground: Ground) -> None:
         campaign = campaigns.by_id(ground.tx, campaign_id)
         schedule.change_devices_now(
             ground.tx, campaign, type_, [imei(number)], ground.settings, ground.now
+        )
+
+    return happen
+
+
+def change_later(campaign_id: CampaignId, type_: str, number: int) -> Callable[[Ground], object]:
+    """As v2 does it: the engine sees to it, in the order asked."""
+
+    def happen(ground: Ground) -> None:
+        campaign = campaigns.by_id(ground.tx, campaign_id)
+        waiting = campaigns.changes(ground.tx, campaign_id)
+        schedule.change_devices(
+            ground.tx,
+            campaign,
+            type_,
+            [imei(number)],
+            f"request {max((change.id for change in waiting), default=0) + 1}",
+            ground.settings,
+            ground.now,
         )
 
     return happen

@@ -247,16 +247,31 @@ class Exploration:
         passed: list[Key] = []
         self.database.restore(node.content)
         with self.database.branch() as tx:
-            for moment in range(node.moment, len(self.instants)):
-                ground = self._ground(tx, moment)
-                if not self._rests(ground):
+            moment: int | None = node.moment
+            while moment is not None:
+                if not self._rests(self._ground(tx, moment)):
                     raise _BrokenError("the engine comes to rest", "it has always more to do")
-                passed.append(self.key(tx.content(), moment))
+                content = tx.content()
+                passed.append(self.key(content, moment))
                 if passed[-1] in self._ending:
                     break
+                moment = self._next(View(self.database, content), moment)
             else:
                 self._finish(tx)
         self._ending.update(passed)
+
+    def _next(self, view: View, moment: int) -> int | None:
+        """The next instant at which there is something to do; then the last; then none."""
+        last = len(self.instants) - 1
+        if moment == last:
+            return None
+        own = (each.own for each in view.all_tries())
+        rows = (*view.campaigns, *view.upgrades, *own)
+        first = min((row["due_at"] for row in rows if row["due_at"] is not None), default=None)
+        if first is None:
+            return last
+        later = range(moment + 1, last)
+        return next((n for n in later if to_ms(self.instants[n]) >= first), last)
 
     def _rests(self, ground: Ground) -> bool:
         try:
