@@ -33,7 +33,7 @@ $(GOOSEBIT): requirements/goosebit.txt requirements/setup.txt
 setup: $(RUNTIME) ## Make .venv with overair in it (.venv/bin/overair)
 
 .PHONY: demo
-demo: $(RUNTIME) ## Run whole campaigns over 200 simulated devices and 36 sleepers, then stay up
+demo: $(RUNTIME) ## Run whole campaigns over 200 simulated devices, 36 sleepers and 60 in cells, then stay up
 	@$(BIN)/overair demo $(ARGS)
 
 .PHONY: tools

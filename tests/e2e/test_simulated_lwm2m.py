@@ -19,8 +19,9 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
-COUNT = 60
-RATE = 3000.0
+COUNT = 40
+RATE = 5000.0
+LIMIT_S = 180.0
 FIRMWARE = "FW_Acme_X1_01To02"
 
 
@@ -31,6 +32,8 @@ def place(tmp_path: Path, database_url: str) -> Iterator[Installation]:
     settings = {
         "time_rate": RATE,
         "limits.pilot_devices": COUNT,
+        "slots.poor": 5,
+        "slots.fair": 20,
         "lwm2m.coap": coap,
         "lwm2m.public_coap": coap,
         "lwm2m.no_sec": True,
@@ -120,7 +123,7 @@ async def test_a_campaign_over_real_sockets(place: Installation) -> None:
                 assert said == {"UpgradeSuccess"}, said
                 return True
 
-            await until(over, "every device to be updated", 120.0)
+            await until(over, "every device to be updated", LIMIT_S)
         out, error = fleet.communicate(timeout=60)
     finally:
         if fleet.poll() is None:
