@@ -32,6 +32,7 @@ ALLOWED: dict[str, set[str]] = {
         "engine",
         "fleetfile",
         "log",
+        "simulation",
         "store",
     },
     "obstore": {"artifacts"},
