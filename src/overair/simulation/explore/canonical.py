@@ -61,9 +61,9 @@ def form_of(view: View, now_ms: int) -> tuple[Any, ...]:
             (row["purchase_type"], row["license_count"], row["license_used_count"])
             for row in view.rows("subscription")
         ),
-        # The oldest goes first.
+        # The oldest goes first, and of those given at the same instant the first device's.
         tuple(
-            row["device_id"]
+            (row["device_id"], row["assigned_at"] == now_ms)
             for row in sorted(
                 view.rows("license"), key=lambda row: (row["assigned_at"], row["device_id"])
             )
