@@ -124,6 +124,7 @@ HOUR = timedelta(hours=1)
             Contact(registered=True, queue_mode=True, lifetime=HOUR, last_contact=NOW - 2 * HOUR),
             Reach.UNREACHABLE,
         ),
+        (Contact(registered=True, queue_mode=True, last_contact=NOW - 900 * HOUR), Reach.REACHABLE),
     ],
 )
 def test_reachability(contact: Contact, expected: Reach) -> None:

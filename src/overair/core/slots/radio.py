@@ -110,7 +110,7 @@ class Contact:
 
     registered: bool | None = None  # None: it never was
     queue_mode: bool = False
-    lifetime: timedelta = timedelta()
+    lifetime: timedelta = timedelta()  # none: its registration never ends (``lwm2m.md`` 3)
     last_contact: datetime | None = None
     network: bool | None = None  # the network's last word, None: it gave none
     network_at: datetime | None = None
@@ -134,6 +134,8 @@ def reach_of(contact: Contact, now: datetime) -> Reach:
         return Reach.UNREACHABLE
     if not contact.registered:
         return Reach.UNREACHABLE
-    if contact.queue_mode and (heard is None or now > heard + contact.lifetime):
-        return Reach.UNREACHABLE
-    return Reach.REACHABLE
+    if not contact.queue_mode or not contact.lifetime:
+        # A registration that never ends has no time within which to be heard of.
+        return Reach.REACHABLE
+    late = heard is None or now > heard + contact.lifetime
+    return Reach.UNREACHABLE if late else Reach.REACHABLE
