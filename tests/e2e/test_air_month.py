@@ -54,14 +54,16 @@ WORLD = Behaviour(
     slow=0.05,
     in_place=0.1,
     slow_bytes_per_s=150.0,
-    move_every_h=(12.0, 72.0),
+    move_every_h=(24.0, 96.0),
+    reachable_h=(24.0, 120.0),
+    unreachable_h=(2.0, 24.0),
     powered_h=(12.0, 96.0),
     install_s=(15.0, 50.0),
     hang_s=(7200.0, 14400.0),
 )
-KINDS = Kinds(lifetime_s=604_800, queue=0.03, old=0.2, push=0.3, http=0.2, seed=3)
+KINDS = Kinds(lifetime_s=604_800, queue=0.02, old=0.2, push=0.3, http=0.2, seed=3)
 ABSENT = 1000  # one in so many is never switched on: its campaign lasts until its last day
-SLEEPERS_S = 14_400  # who listens after its Updates only has to come while its slot is open
+SLEEPERS_S = 21_600  # who listens after its Updates only has to come while its slot is open
 
 # What ends a device's upgrade for good (lwm2m 7): at once, or when it comes a second time. Who says 9
 # of its only way has no other.
