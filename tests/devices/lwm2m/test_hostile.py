@@ -12,6 +12,7 @@ from aiocoap import Code
 from tests.devices.lwm2m.gadget import Gadget, free_port
 from tests.devices.lwm2m.test_secure import BLOCK, through, tunnel_of
 from tests.devices.lwm2m.yard import IMAGE, Yard, lwm2m_rules, open_yard
+from tests.waiting import until
 
 SEED = 11
 MANY = 3000
@@ -165,3 +166,48 @@ async def test_a_repeated_register_is_answered_alike(yard: Yard, secure: bool) -
         assert len(yard.field.server.lwm2m.clients) == 1
     finally:
         stranger.close()
+
+
+@pytest.mark.parametrize("result", ["9223372036854775808", "2147483648", "-99999999999999999999"])
+async def test_results_that_no_store_could_keep(
+    each_yard: Yard, result: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A result of any size is no result: nothing trips over it, and the true one counts."""
+    yard = each_yard
+    gadget = await yard.gadget(1)
+
+    async def claim() -> None:
+        gadget.values |= {"5/0/3": "0", "5/0/5": result}
+        await gadget.restart()
+        claimed.set()
+
+    claimed = asyncio.Event()
+    gadget.on_execute = claim
+    async with gadget.on():
+        await gadget.register()
+        await yard.campaign(1)
+
+        async def read() -> bool:
+            return "GET 3/0/3" in gadget.log[len(before) :]
+
+        await asyncio.wait_for(claimed.wait(), 20)
+        before = list(gadget.log)
+        await gadget.renew()
+        await until(read, "a look at the result")
+        gadget.values |= {"5/0/5": "1", "3/0/3": "02"}
+        await gadget.renew()
+        await yard.comes_to(1, "finished")
+    assert "Traceback" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("version", ["0\x002", "\x1b[31m02\r\n", "\u202e02"])
+async def test_versions_that_could_not_be_shown(each_yard: Yard, version: str) -> None:
+    """Of what a device says that it runs only what can be kept and printed is taken."""
+    yard = each_yard
+    gadget = await yard.gadget(1)
+    gadget.target = version
+    async with gadget.on():
+        await gadget.register()
+        await yard.campaign(1)
+        await yard.comes_to(1, "finished")
+        assert (await yard.version(1)).isprintable()

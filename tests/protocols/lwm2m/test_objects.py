@@ -84,3 +84,11 @@ def test_an_ambiguous_machine() -> None:
     assert (reading.state, reading.result) == (None, None)
     assert reading.protocols == {0}
     assert read_firmware({(5, 0, 8): 3}).protocols == {3}
+
+
+def test_codes_that_are_none() -> None:
+    """A state, result or way of delivery that nobody defined is one; what no code could be is missing."""
+    assert read_firmware({(5, 0, 3): "7", (5, 0, 5): "255"}).result == 255
+    for huge in ("9" * 19, "9" * 20, 1e300, 1 << 64, Tlv(b"\x7f" + b"\xff" * 7), -(1 << 31)):
+        reading = read_firmware({(5, 0, 3): huge, (5, 0, 5): huge, (5, 0, 9): huge})
+        assert (reading.state, reading.result, reading.delivery) == (None, None, None)

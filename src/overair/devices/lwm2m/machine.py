@@ -13,9 +13,11 @@ from overair.protocols.lwm2m.objects import (
     STATE,
     ConnectivityReading,
     FirmwareReading,
+    as_code,
+    as_label,
     read_firmware,
 )
-from overair.protocols.lwm2m.values import Path, as_integer, as_text
+from overair.protocols.lwm2m.values import Path
 
 
 async def read_all(device: Device) -> FirmwareReading | None:
@@ -36,10 +38,10 @@ async def read_connectivity(device: Device) -> ConnectivityReading | None:
 
 
 async def read_value(device: Device, path: Path) -> str | int | None:
-    """One resource: its text, or its number."""
+    """One resource: the version, or a code."""
     found = await read_path(device.client, device.ask, path, device.seconds())
     raw = None if found is None else found.get(path)
-    return as_text(raw) if path == FIRMWARE_VERSION else as_integer(raw)
+    return as_label(raw) if path == FIRMWARE_VERSION else as_code(raw)
 
 
 async def reset(device: Device, reading: FirmwareReading, *, cancel_first: bool) -> Next:

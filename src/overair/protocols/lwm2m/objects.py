@@ -34,6 +34,7 @@ _CELL_BITS = 28
 _NR_CELL_BITS = 36
 _LARGEST_CODE = 999
 _MOST_CHARS = 255
+_MOST_CODE = 0x7FFF
 
 
 class Cell(NamedTuple):
@@ -108,7 +109,7 @@ def read_device(readings: Readings, instance: int = 0) -> DeviceReading:
     """Read object 3."""
 
     def text(number: int) -> str | None:
-        return _short(readings.get((DEVICE, instance, number)))
+        return as_label(readings.get((DEVICE, instance, number)))
 
     def integer(number: int) -> int | None:
         return as_integer(readings.get((DEVICE, instance, number)))
@@ -135,7 +136,7 @@ def read_connectivity(readings: Readings, instance: int = 0) -> ConnectivityRead
         return as_integer(readings.get((CONNECTIVITY, instance, number)))
 
     def texts(number: int) -> tuple[str, ...]:
-        found = (_short(raw) for raw in _all(readings, (CONNECTIVITY, instance, number)))
+        found = (as_label(raw) for raw in _all(readings, (CONNECTIVITY, instance, number)))
         return tuple(text for text in found if text is not None)
 
     return ConnectivityReading(
@@ -162,13 +163,13 @@ def read_firmware(readings: Readings, instance: int = 0) -> FirmwareReading:
     )
     uri = as_text(here.get(1))
     return FirmwareReading(
-        state=as_integer(here.get(3)),
-        result=as_integer(here.get(5)),
+        state=as_code(here.get(3)),
+        result=as_code(here.get(5)),
         uri=uri,
-        package_name=_short(here.get(6)),
-        package_version=_short(here.get(7)),
+        package_name=as_label(here.get(6)),
+        package_version=as_label(here.get(7)),
         protocols=protocols if 8 in here else frozenset({0}),
-        delivery=as_integer(here.get(9)),
+        delivery=as_code(here.get(9)),
         resources=frozenset(here),
     )
 
@@ -179,12 +180,18 @@ def _all(readings: Readings, resource: Path) -> list[Raw]:
     return [readings[path] for path in paths]
 
 
-def _short(raw: Raw | None) -> str | None:
-    """Return a text that can be kept and shown."""
+def as_label(raw: Raw | None) -> str | None:
+    """Take a value for a text that can be kept and shown, such as a version."""
     text = as_text(raw)
     if text is None:
         return None
     return "".join(each for each in text if each.isprintable())[:_MOST_CHARS]
+
+
+def as_code(raw: Raw | None) -> int | None:
+    """Take a value for a code, such as a state or a result: those that nobody defined count, huge ones not."""
+    number = as_integer(raw)
+    return number if number is not None and abs(number) <= _MOST_CODE else None
 
 
 def _network_code(number: int | None) -> int:
