@@ -1,5 +1,6 @@
 """Firmware attempts from the campaign to the version, with a device that is made of aiocoap."""
 
+import asyncio
 from pathlib import Path
 
 import aiocoap
@@ -349,3 +350,29 @@ async def test_the_endpoint_may_have_any_name(yard: Yard) -> None:
         assert (await gadget.register()).code == 131
         gadget.endpoint = "meter-7"
         assert (await gadget.register()).code.is_successful()
+
+
+async def test_a_server_that_stops_in_the_midst_of_attempts(tmp_path: Path) -> None:
+    """A device that was heard while it was seen to is not seen to again by a server that stops."""
+    async with open_yard(tmp_path / "data") as yard:
+        gadget = await yard.gadget(1)
+        told = asyncio.Event()
+
+        async def hang() -> None:
+            told.set()
+
+        gadget.on_execute = hang
+        async with gadget.on():
+            await gadget.register()
+            await yard.campaign(1)
+            await asyncio.wait_for(told.wait(), 20)
+            before = len(gadget.log)
+            await gadget.renew()
+
+            async def looked() -> bool:
+                return "GET 3/0/3" in gadget.log[before:]
+
+            await until(looked, "another look at it")
+        visits = yard.field.server.lwm2m.visits
+        assert len(visits) == 1
+    assert len(visits) == 0

@@ -93,6 +93,7 @@ class Visits:
         self._hinted = asyncio.Event()
         self._cells: dict[Handle, DeviceId] = {}
         self._loop: asyncio.Task[None] | None = None
+        self._closed = False
 
     def __len__(self) -> int:
         return len(self._running)
@@ -105,6 +106,7 @@ class Visits:
 
     async def close(self) -> None:
         """See to nobody any more."""
+        self._closed = True
         tasks = [*self._running.values(), *([self._loop] if self._loop else [])]
         for task in tasks:
             task.cancel()
@@ -148,6 +150,8 @@ class Visits:
         return age >= timedelta(seconds=self._rules.cell_max_age_s)
 
     def _begin(self, client: Client, asked: _Asked) -> None:
+        if self._closed:  # whoever is in the midst of a visit may have said something meanwhile
+            return
         device_id = client.device_id
         before = self._asked.get(device_id)
         if before is not None:
