@@ -1,5 +1,6 @@
 """v3: its listener (API 6.17), and what it is told of campaigns, devices and firmware (API 9.3)."""
 
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -92,6 +93,18 @@ async def test_a_campaign_is_told_step_by_step(v3: V3) -> None:
             "Upgrade failed, estimated retry time on 02 Mar 26 09:00 UTC, try count 1.",
         )
     ]
+
+
+async def test_a_missed_slot_is_told_as_no_try(v3: V3) -> None:
+    """What is told of a device counts the tries that the report counts."""
+    await v3.run(listeners.register, v3.v2.account_id, 3, URL, ListenerRules(), v3.clock.now())
+    await v3.scheduled([ONE], startDate=v3.day())
+    await v3.advance(timedelta(hours=4))  # a slot without the device; the next one opens at once
+    await v3.fail(ONE)
+    ((failed,),) = [x["deviceList"] for x in (await v3.run(queued))[-1:]]
+    assert failed["resultReason"] == (
+        "Upgrade failed, estimated retry time on 02 Mar 26 13:00 UTC, try count 1."
+    )
 
 
 async def test_new_firmware(v3: V3) -> None:

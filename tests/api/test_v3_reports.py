@@ -131,6 +131,42 @@ async def test_a_device_through_its_campaign(v3: V3) -> None:
     }
 
 
+async def test_a_slot_without_the_device_is_no_try(v3: V3) -> None:
+    """A device that was there but never answered has not failed: it has another slot, and tries begin then."""
+    campaign = await v3.scheduled(
+        [ONE],
+        startDate=v3.day(),
+        endDate=v3.day(1),
+        campaignTimeWindowList=[{"startTime": 8, "endTime": 12}],
+    )
+    await v3.advance(4 * HOUR)
+    (missed,) = (await v3.standings(campaign)).values()
+    assert missed == {
+        "status": "UpgradeScheduled",
+        "resultReason": (
+            "The upgrade is scheduled to begin on 03 Mar 26 08:00 UTC, and the estimated completion is"
+            " 03 Mar 26 12:00 UTC."
+        ),
+        "updatedTime": "2026-03-02T12:00:00.000Z",
+        "nextAttemptTime": "2026-03-03T08:00:00.000Z",
+    }
+    await v3.advance(20 * HOUR)
+    await v3.fail(ONE)
+    (failed,) = (await v3.standings(campaign)).values()
+    assert failed["resultReason"] == (
+        "Upgrade failed, estimated retry time on 03 Mar 26 09:00 UTC, try count 1."
+    )
+    await v3.come(ONE, registered=False)
+    await v3.advance(HOUR)
+    await v3.come(ONE)
+    await v3.advance(20 * HOUR)
+    over = "no retry available, try count 1."
+    (ended,) = (await v3.standings(campaign)).values()
+    assert ended["resultReason"].endswith(over)
+    (past,) = await v3.ada.ok("GET", history_path(ONE))
+    assert past["reason"].endswith(over)
+
+
 async def test_devices_at_the_end_of_a_campaign(v3: V3) -> None:
     """What was not upgraded has no retry available; one that nobody reached was not reachable."""
     plain = {"startDate": v3.day(), "endDate": v3.day()}

@@ -21,7 +21,7 @@ from overair.core.slots.planner import Device, Outcome, Placed, Why, plan
 from overair.core.slots.radio import CellKey, Reach, Thresholds, reach_of, signal_class
 from overair.core.upgrade import Reason, UpgradeEvent
 from overair.engine.upgrades import Happening, apply_events
-from overair.store import push
+from overair.store import attempts, push
 from overair.store import slots as store
 from overair.store.campaigns import Campaign
 from overair.store.database import Tx
@@ -128,13 +128,14 @@ def schedule(
 ) -> None:
     """Give devices their first places, or new ones, and say so of each."""
     outcomes = give_places(tx, campaign, wanting, settings, now)
+    missed = attempts.missed(tx, [upgrade.id for upgrade in wanting if upgrade.attempts])
     happenings = []
     for upgrade in wanting:
         outcome = outcomes[upgrade.id]
         placed = isinstance(outcome, Placed)
         push.set_due(tx, upgrade.id, _due_at(outcome, settings, now))
         reason = Reason.SLOTTED if placed else REASONS[outcome.why]  # type: ignore[union-attr]  # it is one or the other
-        if upgrade.attempts and placed:
+        if placed and upgrade.attempts > missed.get(upgrade.id, 0):
             reason = Reason.RETRY_QUEUED
         happenings.append(Happening(upgrade=upgrade, event=UpgradeEvent.PROGRESS, reason=reason))
     apply_events(tx, campaign, happenings, settings.limits, now)
@@ -178,12 +179,18 @@ def next_turn(
     not_before: datetime,
     settings: Settings,
     now: datetime,
+    *,
+    missed: bool = False,
 ) -> Turn | None:
-    """A device's next slot after a failure, or what it waits for; None: there is none any more."""
+    """A device's next slot after a failure, or what it waits for; None: there is none any more.
+
+    ``missed``: it did not turn up, or has moved, which is no failure and no try (``lwm2m.md`` 8, 11).
+    """
     again = upgrade._replace(not_before=not_before)
     outcome = give_places(tx, campaign, [again], settings, now)[upgrade.id]
     if isinstance(outcome, Placed):
-        return Turn(not_before, outcome.slot.start, Reason.RETRY_QUEUED)
+        reason = Reason.SLOTTED if missed else Reason.RETRY_QUEUED
+        return Turn(not_before, outcome.slot.start, reason)
     if outcome.final:
         return None
     return Turn(not_before, _due_at(outcome, settings, now), REASONS[outcome.why])

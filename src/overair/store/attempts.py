@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from overair.core.attempt import AttemptState
 from overair.core.ids import AttemptId, CampaignId, DeviceId, PackageId, UpgradeId
+from overair.core.upgrade import Reason
 from overair.store.database import Row, Tx, for_update, from_ms, marks, opt_from_ms, opt_ms, to_ms
 
 
@@ -82,6 +83,20 @@ def of_upgrade(tx: Tx, upgrade_id: UpgradeId) -> list[Attempt]:
     """The attempts of one device in one campaign, in their order."""
     rows = tx.all(f"{_SELECT} where t.upgrade_id = ? order by t.id", (upgrade_id,))
     return [_attempt(row) for row in rows]
+
+
+def missed(tx: Tx, upgrade_ids: Sequence[UpgradeId]) -> dict[UpgradeId, int]:
+    """How many attempts of these upgrades their devices did not turn up for; no entry: none."""
+    found: dict[UpgradeId, int] = {}
+    for start in range(0, len(upgrade_ids), 500):
+        chunk = upgrade_ids[start : start + 500]
+        for upgrade_id, count in tx.all(
+            "select upgrade_id, count(*) from attempt where state = ? and reason = ?"
+            f" and upgrade_id in ({marks(len(chunk))}) group by upgrade_id",
+            [AttemptState.EXPIRED.value, Reason.NO_RESPONSE.value, *chunk],
+        ):
+            found[UpgradeId(upgrade_id)] = int(count)
+    return found
 
 
 def insert(

@@ -200,11 +200,13 @@ class PastUpgrade:
     reason: Reason
     started_at: datetime | None
     updated_at: datetime
-    attempts: int
+    attempts: int  # those for which the device turned up
 
 
 _HISTORY = """select c.uuid, c.name, c.api_version, c.kind, p.name, p.from_version, p.to_version,
- c.start_date, u.state, u.reason, u.started_at, u.updated_at, u.attempts from device_upgrade u
+ c.start_date, u.state, u.reason, u.started_at, u.updated_at,
+ u.attempts - (select count(*) from attempt t where t.upgrade_id = u.id and t.state = 'expired'
+  and t.reason = 'no_response') from device_upgrade u
  join campaign c on c.id = u.campaign_id join package p on p.id = c.package_id
  where u.device_id = ? and c.api_version = ? and u.updated_at >= ?"""
 _FAILED_ONCE = """u.attempts > 1 or u.attempts = 1 and (u.reason = ? or u.state = ?)"""

@@ -40,7 +40,7 @@ from overair.core.ids import AccountId, UpgradeId
 from overair.core.instants import datetime_text, time_text
 from overair.core.upgrade import OPEN
 from overair.core.words.v3 import CAMPAIGN_FILTER_V3, Standing, device_v3
-from overair.store import devices, slots, tally, upgrades
+from overair.store import attempts, devices, slots, tally, upgrades
 from overair.store.campaigns import Campaign
 from overair.store.database import Tx
 from overair.store.devices import PastUpgrade
@@ -139,6 +139,11 @@ class _Standings:
     total: int
     page: Page[Upgrade]
     places: dict[UpgradeId, SlotRow]
+    missed: dict[UpgradeId, int]
+
+    def tries(self, upgrade: Upgrade) -> int:
+        """How often a device was tried: that it did not turn up in its slot is no try."""
+        return upgrade.attempts - self.missed.get(upgrade.id, 0)
 
 
 @routes.add(
@@ -167,11 +172,13 @@ def _standings(tx: Tx, account_id: AccountId, uuid: str, cursor: str, limit: int
     campaign = campaign_named(tx, account_id, uuid, API_VERSION)
     after = device_cursor(tx, account_id, cursor, campaign_id=campaign.id)
     page = Page.of(upgrades.page(tx, campaign.id, after, limit + 1), limit)
+    ids = [upgrade.id for upgrade in page.items]
     return _Standings(
         campaign=campaign,
         total=sum(tally.counts(tx, campaign.id).values()),
         page=page,
-        places=slots.places(tx, [upgrade.id for upgrade in page.items]),
+        places=slots.places(tx, ids),
+        missed=attempts.missed(tx, ids),
     )
 
 
@@ -182,7 +189,7 @@ def _device(upgrade: Upgrade, found: _Standings) -> DeviceStanding:
         reason=upgrade.reason,
         status=found.campaign.status,
         end_date=found.campaign.end_date,
-        attempts=upgrade.attempts,
+        attempts=found.tries(upgrade),
         begins_at=None if place is None else place.starts_at,
         ends_at=None if place is None else place.ends_at,
     )
@@ -192,7 +199,7 @@ def _device(upgrade: Upgrade, found: _Standings) -> DeviceStanding:
         status=status,
         result_reason=reason,
         updated_time=datetime_text(upgrade.updated_at),
-        recent_attempt_time=_time(upgrade.started_at),
+        recent_attempt_time=_time(upgrade.started_at if found.tries(upgrade) else None),
         next_attempt_time=_next(upgrade, place),
     )
 

@@ -12,7 +12,7 @@ from overair.engine.notify.shape import Campaign, DeviceChange, Package, Shape
 from overair.engine.notify.v1 import SHAPE_V1
 from overair.engine.notify.v2 import SHAPE_V2
 from overair.engine.notify.v3 import SHAPE_V3
-from overair.store import callbacks, slots, upgrades
+from overair.store import attempts, callbacks, slots, upgrades
 from overair.store.callbacks import Listener
 from overair.store.database import Tx
 
@@ -83,14 +83,17 @@ def _members(tx: Tx, campaign: Campaign) -> Iterator[Sequence[DeviceChange]]:
 
 
 def _placed(tx: Tx, changes: Sequence[DeviceChange]) -> list[DeviceChange]:
-    """The same changes, with the places of the devices."""
+    """The same changes, with the places of the devices, and the tries that were some."""
     ids = [change.upgrade_id for change in changes if change.upgrade_id is not None]
     places = slots.places(tx, ids)
+    missed = attempts.missed(tx, ids)
     found = []
     for change in changes:
         place = None if change.upgrade_id is None else places.get(change.upgrade_id)
         if place is not None:
             change = replace(change, begins_at=place.starts_at, ends_at=place.ends_at)
+        if change.upgrade_id in missed:
+            change = replace(change, attempts=change.attempts - missed[change.upgrade_id])
         found.append(change)
     return found
 
