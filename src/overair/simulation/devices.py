@@ -135,6 +135,8 @@ class HttpActor:
     def start(self, after_s: float) -> None:
         """Switch it on."""
         behaviour = CLUMSY_HTTP if self.plan.clumsy else CAREFUL_HTTP
+        if self.plan.slow:
+            behaviour = replace(behaviour, install_s=(600.0, 14_400.0), reboot_s=(10.0, 3600.0))
         self._lives.append(
             http_core.Device(
                 replace(self._sim, version=self.version),

@@ -30,6 +30,22 @@ BEGINNINGS: Final = tuple(
 )
 
 
+# Everything at once hides more than it shows.
+THEMES: Final = (
+    tuple(Trouble),
+    tuple(sorted(WEATHER)),
+    (Trouble.CRASH, Trouble.PAUSE, Trouble.CLOCK),
+    (Trouble.SLOW_DISK, Trouble.FULL_DISK, Trouble.CRASH),
+    (Trouble.REBOOT, Trouble.OFF, Trouble.LOSS),
+    (
+        Trouble.LISTENER_FAILS,
+        Trouble.LISTENER_HANGS,
+        Trouble.LISTENER_SLOW,
+        Trouble.LISTENER_ACCEPTS_UNHEARD,
+    ),
+)
+
+
 def generate(seed: int) -> Scenario:
     """The scenario of a seed."""
     dice = Random(f"scenario/{seed}")
@@ -38,25 +54,28 @@ def generate(seed: int) -> Scenario:
     rules = _rules(dice)
     devices = _devices(dice)
     steps = _steps(dice, devices, rules, days)
-    faults = _faults(dice, devices, rules, days) if dice.random() < 0.9 else ()
+    faults = _faults(dice, devices, rules, days, steps) if dice.random() < 0.9 else ()
     return Scenario(
         seed=seed, begin=begin, rules=rules, devices=devices, steps=steps, faults=faults
     )
 
 
 def _rules(dice: Random) -> Rules:
+    processes = dice.choice((1, 2))
     return Rules(
-        processes=dice.choice((1, 1, 2)),
+        processes=processes,
+        engines=dice.randint(1, processes),
+        poll_s=dice.choice((1800, 2 * 3600, 4 * 3600)),
         nap_s=dice.choice((300.0, 900.0, 1800.0)),
         active_poll_s=dice.choice((300, 900, 1800)),
         retry_delay_s=dice.choice((600, 3600, 4 * 3600)),
-        grace_s=dice.choice((6 * 3600, 86_400)),
+        grace_s=dice.choice((3600, 6 * 3600, 86_400)),
         lease_s=dice.choice((20, 60)),
         max_attempts=dice.choice((1, 2, 3)),
         pilot_devices=dice.choice((3, 20, 20)),
         sweep_devices=dice.choice((1, 2, 1000)),
         licences=dice.choice((2, 4, 20)),
-        event_terms=dice.random() < 0.6,
+        event_terms=dice.random() < 0.7,
         requeue_push_s=dice.choice((3600, 21_600)),
         shuffled=dice.random() < 0.5,
     )
@@ -71,9 +90,9 @@ def _devices(dice: Random) -> tuple[SimulatedDevice, ...]:
             number=number,
             kind=Kind.HTTP,
             two_phase=dice.random() < 0.4,
-            poll_s=4 * HOUR_S,
             start_s=dice.uniform(0.0, 2 * HOUR_S),
             clumsy=dice.random() < clumsy,
+            slow=dice.random() < 0.3,
         )
         for number in sorted(dice.sample(range(HTTP_DEVICES), http))
     ]
@@ -100,7 +119,7 @@ def _steps(
     names = tuple(device.name for device in devices)
     if not rules.event_terms:
         found.append(Step(at=30.0, action=Action.SUBSCRIPTION, number=rules.licences))
-        some = tuple(dice.sample(names, dice.randint(1, len(names))))
+        some = tuple(dice.sample(names, dice.randint((len(names) + 1) // 2, len(names))))
         found.append(Step(at=60.0, action=Action.ASSIGN, devices=some))
     if dice.random() < 0.8:
         found += [
@@ -113,7 +132,7 @@ def _steps(
         if step is not None:
             found.append(step)
             campaigns.append((step.campaign, step.at, step.first_day))
-    found += [_change(dice, names, campaigns, days) for _ in range(dice.choice((0, 1, 3, 6)))]
+    found += [_change(dice, names, campaigns, days) for _ in range(dice.choice((0, 2, 4, 8)))]
     return tuple(sorted(found, key=lambda step: step.at))
 
 
@@ -138,14 +157,14 @@ def _schedule(
         devices=tuple(dict.fromkeys(chosen)),
         package=f"{kind}:{'03' if name == 'c2' and dice.random() < 0.6 else '02'}",
         first_day=dice.choice((0, 0, 0, 1, 2)),
-        days=dice.randint(1, 4),
+        days=dice.choice((1, 1, 2, 3, 4)),
         download=_windows(dice) if version == 2 else (),
         install=_windows(dice) if version == 2 else (),
     )
 
 
 def _windows(dice: Random) -> tuple[tuple[int, int], ...]:
-    match dice.randrange(6):
+    match dice.randrange(5):
         case 0:
             start = dice.randrange(20)
             return ((start, start + dice.randint(2, 4)),)
@@ -161,6 +180,9 @@ def _change(
     action = dice.choice(
         (
             Action.STOP,
+            Action.STOP,
+            Action.STOP,
+            Action.DATES,
             Action.DATES,
             Action.APPEND,
             Action.REMOVE,
@@ -176,8 +198,8 @@ def _change(
     name = ""
     if campaigns:
         name, made_at, _ = dice.choice(campaigns)
-        if dice.random() < 0.5:
-            at = made_at + dice.uniform(0.0, 6 * HOUR_S)
+        if dice.random() < 0.7:
+            at = made_at + dice.choice((60.0, HOUR_S, 6 * HOUR_S, DAY_S)) * dice.random()
     return Step(
         at=at,
         action=action,
@@ -195,13 +217,53 @@ def _change(
 
 
 def _faults(
-    dice: Random, devices: tuple[SimulatedDevice, ...], rules: Rules, days: int
+    dice: Random,
+    devices: tuple[SimulatedDevice, ...],
+    rules: Rules,
+    days: int,
+    steps: tuple[Step, ...],
 ) -> tuple[Fault, ...]:
-    kinds = dice.sample(list(Trouble), dice.randint(1, 5))
+    # Half of them come when somebody does something: that is when there is something to lose.
+    moments = [step.at for step in steps]
+    ends = [
+        ((step.at // DAY_S) + step.first_day + step.days) * DAY_S
+        for step in steps
+        if step.action is Action.SCHEDULE
+    ]
+    kinds = dice.sample(list(dice.choice(THEMES)), dice.randint(1, 3))
+    if dice.random() < 0.3:
+        kinds += dice.sample(list(Trouble), 2)
     found: list[Fault] = []
     for kind in kinds:
-        found += [_fault(dice, kind, devices, rules, days) for _ in range(dice.choice((1, 2, 4)))]
+        for _ in range(dice.choice((1, 2, 4))):
+            at = _moment(dice, days, moments)
+            found.append(_fault(dice, kind, devices, rules, at, ends))
     return tuple(sorted(found, key=lambda fault: (fault.at, fault.trouble)))
+
+
+def _over_an_end(dice: Random, trouble: Trouble, process: str, end: float) -> Fault:
+    """Nobody is reached, or nobody serves, from before a campaign's end until long after it."""
+    crash = trouble is Trouble.CRASH
+    return Fault(
+        at=max(HOUR_S, end - dice.uniform(0.0, 20 * HOUR_S)),
+        until=end + dice.uniform(0.0, 36 * HOUR_S),
+        trouble=trouble,
+        rate=1.0,
+        who=process if crash else "http",
+        when="now" if crash else "",
+    )
+
+
+def _moment(dice: Random, days: int, moments: list[float]) -> float:
+    match dice.randrange(4):
+        case 0:
+            return dice.uniform(0.0, days * DAY_S)
+        case 1:
+            return dice.uniform(60.0, 4 * HOUR_S)
+        case _:
+            return max(
+                1.0, dice.choice(moments) + dice.choice((-600.0, -1.0, 0.0, 0.05, 1.0, 60.0))
+            )
 
 
 def _fault(
@@ -209,31 +271,36 @@ def _fault(
     trouble: Trouble,
     devices: tuple[SimulatedDevice, ...],
     rules: Rules,
-    days: int,
+    at: float,
+    ends: list[float],
 ) -> Fault:
-    at = dice.uniform(0.0, days * DAY_S)
-    if dice.random() < 0.4:
-        at = dice.uniform(60.0, 4 * HOUR_S)
     process = f"p{dice.randrange(rules.processes)}"
+    if (
+        trouble in (Trouble.LOSS, Trouble.REPLY_LOSS, Trouble.CRASH)
+        and ends
+        and dice.random() < 0.3
+    ):
+        return _over_an_end(dice, trouble, process, dice.choice(ends))
     if trouble in WEATHER:
         return Fault(
             at=at,
-            until=at + dice.choice((600.0, HOUR_S, 12 * HOUR_S, DAY_S)),
+            until=at + dice.choice((600.0, HOUR_S, 12 * HOUR_S, 2 * DAY_S)),
             trouble=trouble,
-            rate=dice.choice((0.1, 0.3, 0.8)),
+            rate=dice.choice((0.1, 0.3, 0.8, 1.0)),
             who=dice.choice(("", "", "http", "omadm", "operator", "network")),
         )
     match trouble:
         case Trouble.CRASH:
             return Fault(
                 at=at,
+                until=at + dice.choice((20.0, 20.0, 600.0, 2 * HOUR_S, 18 * HOUR_S)),
                 trouble=trouble,
                 who=process,
                 when=dice.choice(("now", "before", "after")),
-                count=dice.randint(1, 12),
+                count=dice.choice((1, 1, 2, 3, 5, 12)),
             )
         case Trouble.PAUSE:
-            seconds = dice.choice((1.0, 10.0, 30.0, 90.0, 600.0))
+            seconds = dice.choice((1.0, 10.0, 90.0, 600.0, 2 * HOUR_S))
             return Fault(at=at, until=at + seconds, trouble=trouble, who=process)
         case Trouble.SLOW_DISK:
             seconds = dice.choice((60.0, HOUR_S))

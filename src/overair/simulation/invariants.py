@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from overair.config import Settings
+from overair.simulation.scenario import Trouble
 from overair.simulation.template import VERSIONS
 from overair.simulation.transcript import Transcript
 from overair.store import verify, witness
@@ -28,22 +29,26 @@ from overair.store.connection import SqliteTx, connect
 from overair.store.witness import Seen
 
 DAY: Final = timedelta(days=1)
-SKEW: Final = timedelta(hours=3)  # the most by which a scenario steps a process's clock
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CLOSED: Final = frozenset({"finished", "failed", "cancelled", "expired"})
 _LATE: Final = {"expired": frozenset({"finished", "failed"})}
 _FINAL: Final = frozenset({"rejected", "succeeded", "failed", "cancelled", "aborted"})
 _OVER: Final = frozenset({"ended", "request_failed", "failed", "cancelled", "aborted"})
-_BEFORE: Final = frozenset({"request_pending", "request_queued", "pre_scheduled"})
+_FORGETS: Final = frozenset(
+    {Trouble.CRASH, Trouble.PAUSE, Trouble.SLOW_DISK, Trouble.FULL_DISK, Trouble.CLOCK}
+)
 
 
 class Broken(Exception):
     """Something that must hold does not."""
 
     def __init__(self, name: str, text: str) -> None:
-        super().__init__(f"{name}: {text}")
+        super().__init__(name, text)
         self.name = name
         self.text = text
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.text}"
 
 
 Findings = Iterator[str]
@@ -327,6 +332,32 @@ def messages_arrive(judge: "Judge", world: Any) -> Findings:
             last[stream] = (letter.id, first[letter.id])
 
 
+def nobody_is_told_twice(judge: "Judge", world: Any) -> Findings:
+    """What a listener acknowledged is not sent again, unless a process died, stood still, or could not write."""
+    if any(fault.trouble in _FORGETS for fault in world.scenario.faults):
+        return
+    heard: set[int] = set()
+    for received in world.listeners.received:
+        if received.message in heard:
+            yield f"message {received.message} is sent again"
+        if received.heard:
+            heard.add(received.message)
+
+
+def late_truth_is_believed(judge: "Judge", world: Any) -> Findings:
+    """No device that says how an attempt ended, which had only expired, is told that it is too late."""
+    tries = witness.tries(judge.tx)
+    for imei, truth in judge.http_truths(world):
+        for report in truth.reports:
+            attempt = tries.get(report.action_id)
+            if (
+                attempt is not None
+                and (report.resource, report.execution) == ("deploymentBase", "closed")
+                and attempt.state == "expired"
+            ):
+                yield f"{imei} closed {attempt.id}, was answered {report.status}; it is expired"
+
+
 def the_word_is_kept(judge: "Judge", world: Any) -> Findings:
     """What operators were told was done is so: campaigns are there, and stopped ones are stopped."""
     known = witness.campaigns(judge.tx)
@@ -343,6 +374,8 @@ ENDS: Final[tuple[Callable[["Judge", Any], Findings], ...]] = (
     pushed_success_is_true,
     success_is_true,
     messages_arrive,
+    nobody_is_told_twice,
+    late_truth_is_believed,
     the_word_is_kept,
 )
 

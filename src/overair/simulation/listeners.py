@@ -17,6 +17,7 @@ from overair.store.callback_log import Attempt
 from overair.store.callbacks import Message
 
 TIMEOUT_S: Final = 10.0
+SLOW_S: Final = 7.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +72,8 @@ class SimulatedCourier:
         begun = listeners.loop.time()
         await asyncio.sleep(0.02)
         trouble = listeners.trouble()
-        taken = trouble in (None, Trouble.LISTENER_ACCEPTS_UNHEARD)
-        heard = trouble is None
+        taken = trouble in (None, Trouble.LISTENER_SLOW, Trouble.LISTENER_ACCEPTS_UNHEARD)
+        heard = trouble in (None, Trouble.LISTENER_SLOW)
         listeners.received.append(
             Received(url=url, message=message.id, body=message.body, taken=taken, heard=heard)
         )
@@ -83,7 +84,7 @@ class SimulatedCourier:
         if not heard:
             await asyncio.sleep(TIMEOUT_S)
             return self._attempt(message, at, begun, None, "no answer in time")
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.02 if trouble is None else SLOW_S)
         return self._attempt(message, at, begun, 200, "")
 
     def _attempt(

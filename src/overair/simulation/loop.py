@@ -39,6 +39,8 @@ class Process(Protocol):
     alive: bool
     held: list[Handle] | None
     """Where its callbacks go while it is stopped."""
+    dropped: list[Handle]
+    """Those that came up after its death."""
 
 
 PROCESS: ContextVar[Process | None] = ContextVar("PROCESS", default=None)
@@ -97,6 +99,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             process = handle._context.get(PROCESS)  # type: ignore[attr-defined]  # asyncio's own
             if process is not None:
                 if not process.alive:
+                    process.dropped.append(handle)
                     continue
                 if process.held is not None:
                     process.held.append(handle)

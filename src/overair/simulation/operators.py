@@ -199,8 +199,23 @@ class Operator:
             body = {
                 "startDate": shown["startDate"] if step.number else self._day(step.first_day),
                 "endDate": self._day(step.first_day + step.days),
-                **_windows(step),
             }
+            given = _windows(step)
+            for name in ("downloadTimeWindowList", "installTimeWindowList"):
+                # Of a campaign that runs windows may be added only, and an empty list is all day.
+                kept = shown.get(name, [])
+                if not step.number:
+                    kept = given.get(name, [])
+                elif kept and step.number > 2:
+                    kept = [*kept, *given.get(name, [])]
+                if kept:
+                    body[name] = [
+                        {"startTime": str(w["startTime"]), "endTime": str(w["endTime"])}
+                        for w in kept
+                    ]
+            for name in ("downloadAfterDate", "installAfterDate"):
+                if name in shown and step.number:
+                    body[name] = shown[name]
             await self._call(dice, "PUT", f"{path}/dates", body)
         else:
             body = {"type": step.action.value, "deviceList": self._devices(step)}
@@ -259,8 +274,8 @@ class Operator:
                 "Content-Type": media_type,
             }
             answer = await self._ask(dice, method, path, headers, sent)
-            if answer.cut:
-                raise NoAnswerError("cut")
+            if answer.cut or answer.status == 500:
+                raise NoAnswerError(f"{answer.status} {'cut' if answer.cut else ''}")
             if answer.status == 200:
                 self._ledger.done += 1
                 return json.loads(answer.body)

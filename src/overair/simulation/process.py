@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from overair.app import Server
 from overair.callbacks import Courier
 from overair.config import Settings
@@ -42,17 +44,21 @@ class Surroundings:
 class Incarnation:
     """One life of a process, from its start to its death."""
 
-    def __init__(self, name: str, around: Surroundings, off: timedelta) -> None:
+    def __init__(
+        self, name: str, around: Surroundings, off: timedelta, *, engine: bool = True
+    ) -> None:
         self.name = name
         self.alive = True
         self.ready = False
         self.held: list[Handle] | None = None
+        self.dropped: list[Handle] = []
         self.exchanges: set[Exchange] = set()
         self.connections: list[SimulatedConnection] = []
         self.writer: SimulatedConnection | None = None
         self.doom: tuple[str, int] | None = None
         self.on_death: Callable[[], None] = lambda: None
         self._around = around
+        self._settings = msgspec.structs.replace(around.settings, engine=engine)
         self.clock = ProcessClock(around.loop, around.begin, around.pulse)
         self.clock.off = off
         self.context = contextvars.copy_context()
@@ -67,7 +73,7 @@ class Incarnation:
         while True:
             try:
                 server = Server(
-                    around.settings,
+                    self._settings,
                     clock=self.clock,
                     wall=self.clock,
                     database=SqliteDatabase(
@@ -116,6 +122,7 @@ class Incarnation:
             return
         self.alive = False
         self.ready = False
+        self.dropped += self.held or ()
         self.held = None
         for connection in self.connections:
             connection.die()

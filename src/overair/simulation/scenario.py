@@ -56,6 +56,7 @@ class Trouble(StrEnum):
     FULL_DISK = "full disk"
     LISTENER_FAILS = "listener fails"
     LISTENER_HANGS = "listener hangs"
+    LISTENER_SLOW = "listener slow"
     LISTENER_ACCEPTS_UNHEARD = "listener accepts unheard"  # it took it; nobody hears so
     REBOOT = "reboot"  # of a device, at any point of its work
     OFF = "off"  # of a device, for a while
@@ -74,9 +75,9 @@ class SimulatedDevice:
     number: int
     kind: Kind
     two_phase: bool = False
-    poll_s: float = 4 * 3600.0
     start_s: float = 0.0
     clumsy: bool = False  # downloads break, installations fail
+    slow: bool = False  # installing takes hours
     sleepy: bool = False  # over OMA-DM: without power at times
 
     @property
@@ -107,7 +108,7 @@ class Fault:
 
     at: float
     trouble: Trouble
-    until: float = 0.0
+    until: float = 0.0  # of a crash: the next start
     rate: float = 0.0  # of the weather; seconds of a slow disk, of a clock's step
     who: str = ""  # a process or a device
     when: str = ""  # of a crash: "now", "before" or "after" a commit
@@ -119,6 +120,8 @@ class Rules:
     """How the place is set up."""
 
     processes: int = 1
+    engines: int = 1  # so many of them run the campaigns' clock; the others only serve
+    poll_s: int = 4 * 3600
     nap_s: float = 300.0
     active_poll_s: int = 900
     retry_delay_s: int = 3600

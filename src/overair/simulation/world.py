@@ -61,13 +61,18 @@ from overair.simulation.template import (
 )
 from overair.simulation.transcript import Transcript
 
-DOWN_S: Final = 20.0  # from a crash to the next start
+DOWN_S: Final = 20.0  # from a crash to the next start, at the least
 LOOK_S: Final = 6 * 3600.0  # between two looks at everything
 QUIET_S: Final = DAY_S / 2  # after the last campaign's end, beside the grace
 UNFORESEEN: Final = "nothing is unforeseen"
 ENDINGS: Final = 50  # turns that a task has to end in, when all is over
 LISTENING: Final = frozenset(
-    {Trouble.LISTENER_FAILS, Trouble.LISTENER_HANGS, Trouble.LISTENER_ACCEPTS_UNHEARD}
+    {
+        Trouble.LISTENER_FAILS,
+        Trouble.LISTENER_HANGS,
+        Trouble.LISTENER_SLOW,
+        Trouble.LISTENER_ACCEPTS_UNHEARD,
+    }
 )
 
 
@@ -121,6 +126,7 @@ class World:
         self.operator = Operator(self.network, self.transcript, imeis, scenario.seed, self.ledger)
         self.processes: dict[str, Incarnation | None] = {}
         self._off: dict[str, timedelta] = {}
+        self._back: dict[str, float] = {}  # when who is to die starts again
         self.place = Place(
             loop=loop,
             disk=self.disk,
@@ -169,7 +175,12 @@ class World:
     def boot(self, name: str) -> None:
         """Start a process."""
         self.transcript.note(name, "starts")
-        process = Incarnation(name, self.place, self._off.get(name, timedelta()))
+        process = Incarnation(
+            name,
+            self.place,
+            self._off.get(name, timedelta()),
+            engine=int(name[1:]) < self.scenario.rules.engines,
+        )
         process.on_death = lambda: self._died(name)
         self.processes[name] = process
 
@@ -180,7 +191,8 @@ class World:
         self.processes[name] = None
         self.faults[Trouble.CRASH.value] += 1
         # In nobody's name: the dead one's callbacks are not run.
-        self.loop.call_later(DOWN_S, self.boot, name, context=contextvars.Context())
+        at = max(self._back.pop(name, 0.0), self.loop.time() + DOWN_S)
+        self.loop.call_at(at, self.boot, name, context=contextvars.Context())
 
     # The scenario --------------------------------------------------------------------------------
 
@@ -266,6 +278,7 @@ class World:
                 process = self.processes.get(fault.who)
                 if process is None:
                     return
+                self._back[fault.who] = fault.until
                 if fault.when == "now":
                     process.die()
                 else:
@@ -332,7 +345,7 @@ def _settings(scenario: Scenario, directory: Path) -> Settings:
         engine_interval_s=rules.nap_s,
         lease_s=rules.lease_s,
         active_poll_interval_s=rules.active_poll_s,
-        poll_interval_s=4 * 3600,
+        poll_interval_s=rules.poll_s,
         retry_delay_s=rules.retry_delay_s,
         grace_s=rules.grace_s,
         callback_private_addresses=True,
@@ -441,10 +454,11 @@ def _take_down(world: World) -> None:
     lives = [*world.dead, *(p for p in world.processes.values() if p is not None)]
     for process in lives:
         process.ready = False
-        process.held = None
         for connection in process.connections:
             connection.die()
         process.alive = True  # its tasks may end now; there is nothing they could do
+        loop.resume([*process.dropped, *(process.held or ())])
+        process.held = None
     world.processes.clear()
     for _ in range(ENDINGS):
         tasks = asyncio.all_tasks(loop)
