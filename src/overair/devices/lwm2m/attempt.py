@@ -19,7 +19,7 @@ import structlog
 from overair.core.attempt import AttemptState
 from overair.core.ids import AttemptId
 from overair.devices.lwm2m import effects, machine
-from overair.devices.lwm2m.attempt_core import AttemptRooms
+from overair.devices.lwm2m.attempt_core import POLL_S, AttemptRooms
 from overair.devices.lwm2m.device import Device
 from overair.devices.lwm2m.installing import Installing
 from overair.devices.lwm2m.transfer import send_image
@@ -42,8 +42,6 @@ from overair.protocols.lwm2m.results import Result, ResultClass, State
 log = structlog.get_logger()
 
 PUSH: Final = "push"
-POLL_S: Final = 15.0  # between two looks at a device that does not notify
-WATCHED_S: Final = 60.0  # and at one that does
 UNREADABLE: Final = "State and result cannot be read"
 STALLED: Final = "Download stalled"
 NOT_BEGUN: Final = "Download not begun"

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-import structlog
-
 from overair.clock import Clock
 from overair.config import Settings
 from overair.devices.lwm2m import effects, machine
@@ -36,16 +34,8 @@ from overair.protocols.lwm2m.values import path_segments
 from overair.store.database import Database
 from overair.store.lwm2m_attempts import Track
 
-log = structlog.get_logger()
-
-PUSH: Final = "push"
 POLL_S: Final = 15.0  # between two looks at a device that does not notify
 WATCHED_S: Final = 60.0  # and at one that does
-UNREADABLE: Final = "State and result cannot be read"
-STALLED: Final = "Download stalled"
-NOT_BEGUN: Final = "Download not begun"
-NO_WAY: Final = "Unsupported download protocol"
-_MOST_READS: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

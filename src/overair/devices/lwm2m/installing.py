@@ -8,34 +8,15 @@ hold the image still, either because it never took the command or because it has
 import contextlib
 from dataclasses import replace
 from datetime import timedelta
-from typing import Final
-
-import structlog
 
 from overair.devices.lwm2m import effects, machine
 from overair.devices.lwm2m.attempt_core import AttemptCore
 from overair.devices.lwm2m.exchanges import SilentError
 from overair.protocols.lwm2m import firmware
-from overair.protocols.lwm2m.delivery import (
-    execute_update,
-)
+from overair.protocols.lwm2m.delivery import execute_update
 from overair.protocols.lwm2m.firmware import Executed, Next, Step
-from overair.protocols.lwm2m.objects import (
-    FIRMWARE,
-    FirmwareReading,
-)
+from overair.protocols.lwm2m.objects import FIRMWARE, FirmwareReading
 from overair.protocols.lwm2m.results import DEFER_S, Result, ResultClass, State
-
-log = structlog.get_logger()
-
-PUSH: Final = "push"
-POLL_S: Final = 15.0  # between two looks at a device that does not notify
-WATCHED_S: Final = 60.0  # and at one that does
-UNREADABLE: Final = "State and result cannot be read"
-STALLED: Final = "Download stalled"
-NOT_BEGUN: Final = "Download not begun"
-NO_WAY: Final = "Unsupported download protocol"
-_MOST_READS: Final = 4
 
 
 class Installing(AttemptCore):
