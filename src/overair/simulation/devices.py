@@ -254,6 +254,10 @@ class OmadmActor:
     def version(self) -> str:
         return self.core.tree.version
 
+    def installed(self) -> list[str]:
+        """The versions that it has started, in order."""
+        return [install.version for install in self.core.truth().installs]
+
     def start(self, after_s: float) -> None:
         """Switch it on."""
         if self._started:
@@ -329,7 +333,7 @@ class OmadmActor:
             return omadm_steps.Answer(error=str(error))
         if answer.cut and not isinstance(step, omadm_steps.Fetch):
             return omadm_steps.Answer(error="cut")
-        return _as_answer(answer)
+        return as_answer(answer)
 
     async def _ask(
         self, method: str, url: str, headers: dict[str, str], body: bytes = b""
@@ -353,7 +357,8 @@ class OmadmActor:
             await asyncio.sleep(30.0)
 
 
-def _as_answer(answer: Response) -> omadm_steps.Answer:
+def as_answer(answer: Response) -> omadm_steps.Answer:
+    """What a device over OMA-DM, or LwM2M, makes of an answer."""
     headers = answer.headers
     found = _RANGE.fullmatch(headers.get("content-range", ""))
     retry = headers.get("retry-after", "")
@@ -368,9 +373,6 @@ def _as_answer(answer: Response) -> omadm_steps.Answer:
         mac=headers.get("x-syncml-hmac", ""),
         error="cut" if answer.cut else "",
     )
-
-
-Actor = HttpActor | OmadmActor
 
 
 class SimulatedCarrier:

@@ -20,7 +20,7 @@ from overair.simulation.scenario import (
     Step,
     Trouble,
 )
-from overair.simulation.template import HTTP_DEVICES, OMADM_DEVICES
+from overair.simulation.template import HTTP_DEVICES, LWM2M_DEVICES, OMADM_DEVICES
 
 HOUR_S: Final = 3600.0
 # Around the days when clocks change in Europe and in America, at the end of a year, and any others.
@@ -52,7 +52,7 @@ def generate(seed: int) -> Scenario:
     begin = dice.choice(BEGINNINGS) + timedelta(days=dice.randrange(3))
     days = dice.choice((2, 3, 3, 4, 5))
     rules = _rules(dice)
-    devices = _devices(dice)
+    devices = _devices(dice, rules)
     steps = _steps(dice, devices, rules, days)
     faults = _faults(dice, devices, rules, days, steps) if dice.random() < 0.9 else ()
     return Scenario(
@@ -77,14 +77,19 @@ def _rules(dice: Random) -> Rules:
         licences=dice.choice((2, 4, 20)),
         event_terms=dice.random() < 0.7,
         requeue_push_s=dice.choice((3600, 21_600)),
+        cell_limit=dice.choice((1, 2, 5)),
         shuffled=dice.random() < 0.5,
     )
 
 
-def _devices(dice: Random) -> tuple[SimulatedDevice, ...]:
+def _devices(dice: Random, rules: Rules) -> tuple[SimulatedDevice, ...]:
     http = dice.randrange(0, 5)
     omadm = dice.randrange(0 if http else 1, 4)
     clumsy = dice.choice((0.0, 0.3, 0.8))
+    # One process has their port: who has not serves none of them.
+    lwm2m = dice.randint(1, 6) if rules.processes == 1 and dice.random() < 0.4 else 0
+    if lwm2m:
+        http, omadm = http // 2, omadm // 2
     found = [
         SimulatedDevice(
             number=number,
@@ -106,6 +111,17 @@ def _devices(dice: Random) -> tuple[SimulatedDevice, ...]:
         )
         for number in sorted(dice.sample(range(OMADM_DEVICES), omadm))
     ]
+    found += [
+        SimulatedDevice(
+            number=number,
+            kind=Kind.LWM2M,
+            two_phase=dice.random() < 0.4,
+            start_s=dice.uniform(0.0, HOUR_S),
+            clumsy=dice.random() < clumsy,
+            sleepy=dice.random() < 0.4,
+        )
+        for number in sorted(dice.sample(range(LWM2M_DEVICES), lwm2m))
+    ]
     return tuple(found)
 
 
@@ -124,7 +140,7 @@ def _steps(
     if dice.random() < 0.8:
         found += [
             Step(at=90.0 + version, action=Action.LISTENER, version=version, number=1)
-            for version in dice.choice(((1, 2), (2,), (1,)))
+            for version in dice.choice(((1, 2, 3), (2, 3), (1,)))
         ]
     campaigns: list[tuple[str, float, int]] = []
     for number in range(dice.randint(1, 3)):
@@ -145,6 +161,8 @@ def _schedule(
     if dice.random() < 0.1:
         chosen.append(dice.choice([device.name for device in devices]))
     version = 1 if kind is Kind.OMADM and dice.random() < 0.7 else 2
+    if kind is Kind.LWM2M:
+        version = dice.choice((1, 3, 3, 3))
     later = name != "c0" and dice.random() < 0.5
     at = 120.0 + dice.uniform(0.0, HOUR_S)
     if later:
@@ -158,7 +176,7 @@ def _schedule(
         package=f"{kind}:{'03' if name == 'c2' and dice.random() < 0.6 else '02'}",
         first_day=dice.choice((0, 0, 0, 1, 2)),
         days=dice.choice((1, 1, 2, 3, 4)),
-        download=_windows(dice) if version == 2 else (),
+        download=_windows(dice) if version != 1 else (),
         install=_windows(dice) if version == 2 else (),
     )
 
@@ -204,7 +222,7 @@ def _change(
         at=at,
         action=action,
         campaign=name,
-        version=dice.choice((1, 2)),
+        version=dice.choice((1, 2, 3)),
         devices=tuple(dice.sample(names, dice.randint(1, len(names)))),
         first_day=dice.choice((0, 1)),
         days=dice.randint(1, 4),
@@ -284,10 +302,10 @@ def _fault(
     if trouble in WEATHER:
         return Fault(
             at=at,
-            until=at + dice.choice((600.0, HOUR_S, 12 * HOUR_S, 2 * DAY_S)),
+            until=at + dice.choice((600.0, HOUR_S, 12 * HOUR_S)),
             trouble=trouble,
             rate=dice.choice((0.1, 0.3, 0.8, 1.0)),
-            who=dice.choice(("", "", "http", "omadm", "operator", "network")),
+            who=dice.choice(("", "", "http", "omadm", "lwm2m", "operator", "network")),
         )
     match trouble:
         case Trouble.CRASH:

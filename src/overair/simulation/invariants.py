@@ -106,6 +106,8 @@ def only_in_its_days(judge: "Judge", seen: Seen) -> Findings:
     after = facts["download_after"]
     if after and at < _midnight(after):
         yield f"attempt {seen.row_id} began at {at}, before {after}"
+    if facts["version"] == 3 and not _within(facts["download"], at):
+        yield f"attempt {seen.row_id} began at {at}, outside {facts['download']}"
     if facts["protocol"] != "HTTP":
         return
     two_phase = judge.two_phase(facts["imei"])
@@ -161,6 +163,23 @@ def no_pilot_too_large(judge: "Judge", seen: Seen) -> Findings:
         yield f"attempt {seen.row_id} in an unproven campaign of {facts['members']} devices"
 
 
+def no_cell_too_full(judge: "Judge", seen: Seen) -> Findings:
+    """In one slot no more devices of a cell begin than its limit, and each in its own slot."""
+    if seen.what != "begun" or seen.facts["version"] != 3:
+        return
+    facts = seen.facts
+    if facts["cell"] is None:
+        yield f"attempt {seen.row_id} of {facts['imei']} began without a slot"
+        return
+    if not facts["starts_at"] <= facts["at"] < facts["ends_at"]:
+        yield f"attempt {seen.row_id} of {facts['imei']} began outside its slot"
+    place = (facts["cell"], facts["slot"])
+    begun = judge.begun_in.setdefault(place, set())
+    begun.add(facts["imei"])
+    if len(begun) > judge.settings.slots.good:
+        yield f"{len(begun)} devices began in one slot of cell {facts['cell']}"
+
+
 def closed_stays_closed(judge: "Judge", seen: Seen) -> Findings:
     """What is over is over: an attempt, a device's upgrade, a campaign; but for late truth."""
     if seen.what == "attempt" and seen.old in _CLOSED and seen.new not in _LATE.get(seen.old, ()):
@@ -183,6 +202,7 @@ CHANGES: Final[tuple[Callable[["Judge", Seen], Findings], ...]] = (
     only_with_a_licence,
     no_more_than_allowed,
     no_pilot_too_large,
+    no_cell_too_full,
     closed_stays_closed,
 )
 
@@ -191,20 +211,24 @@ def told_once(judge: "Judge", seen: list[Seen]) -> Findings:
     """Each change that somebody listens for is in exactly one message, written with it."""
     due: Counter[tuple[str, str]] = Counter()
     told: Counter[tuple[str, str]] = Counter()
+    placed: set[str] = set()
     for change in seen:
         if change.what == "upgrade" and change.facts["told"]:
             facts = change.facts
-            shown = facts["version"] == 2 or facts["status"] in ("scheduled", "ended")
+            shown = facts["version"] != 1 or facts["status"] in ("scheduled", "ended")
             if shown:
                 due[facts["uuid"], facts["imei"]] += 1
         elif change.what == "campaign" and change.facts["told"]:
             facts = change.facts
-            if facts["version"] == 2 and facts["status"] != "request_queued":
+            if facts["version"] != 1 and facts["status"] in _STATUS.values():
                 due[facts["uuid"], facts["status"]] += 1
         elif change.what == "message":
             told.update(_mentions(change))
-    for key in due.keys() | told.keys():
-        if due[key] != told[key]:
+            if change.old.startswith("3/"):
+                placed.add(change.old.split("/", 2)[2])
+    for key in sorted(due.keys() | told.keys()):
+        # In v3 a device's new place is told, too, though it is where it was in the campaign.
+        if due[key] > told[key] or (due[key] < told[key] and key[0] not in placed):
             uuid, what = key
             yield f"{what} in {uuid} changed {due[key]} times and was told {told[key]} times"
 
@@ -277,11 +301,11 @@ def reports_are_kept(judge: "Judge", world: Any) -> Findings:
 
 
 def pushed_success_is_true(judge: "Judge", world: Any) -> Findings:
-    """A device over OMA-DM that succeeded has installed it, and is said to run what it has run."""
+    """A device that is told to come and succeeded has installed it, and is said to run what it has run."""
     known = witness.versions(judge.tx)
     succeeded = [m for m in witness.members(judge.tx) if m.state == "succeeded"]
-    for actor in judge.omadm_actors(world):
-        installed = [install.version for install in actor.core.truth().installs]
+    for actor in judge.told_actors(world):
+        installed = actor.installed()
         for member in succeeded:
             if member.imei == actor.imei and member.to_version not in installed:
                 yield f"{actor.imei} succeeded in {member.uuid}, and installed {installed}"
@@ -412,6 +436,7 @@ class Judge:
         self._looked = -1
         self.broken: list[Broken] = []
         self.attempts = 0
+        self.begun_in: dict[tuple[str, int], set[str]] = {}
         self.installed: dict[str, set[int]] = {}
         self._two_phase: frozenset[str] = frozenset()
 
@@ -428,8 +453,9 @@ class Judge:
                 for truth in actor.truths():
                     yield actor.imei, truth
 
-    def omadm_actors(self, world: Any) -> Iterator[Any]:
-        return (actor for actor in world.actors.values() if hasattr(actor, "core"))
+    def told_actors(self, world: Any) -> Iterator[Any]:
+        """Devices over OMA-DM and LwM2M."""
+        return (actor for actor in world.actors.values() if hasattr(actor, "installed"))
 
     def look(self) -> None:
         """At what was committed since the last time."""

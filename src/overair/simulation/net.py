@@ -107,7 +107,7 @@ class Network:
         self.requests += 1
         await asyncio.sleep(self._latency(dice, who))
         if self.strikes(Trouble.LOSS, dice, who):
-            await asyncio.sleep(dice.choice((0.1, 5.0, PATIENCE_S)))
+            await asyncio.sleep(dice.choice((1.0, PATIENCE_S)))
             raise NoAnswerError("lost on the way there")
         hosts = self._hosts()
         if not hosts:
@@ -130,7 +130,7 @@ class Network:
             self._failed(f"{method} {url} was answered 500")
         await asyncio.sleep(self._latency(dice, who))
         if self.strikes(Trouble.REPLY_LOSS, dice, who):
-            await asyncio.sleep(dice.choice((0.1, 5.0, PATIENCE_S)))
+            await asyncio.sleep(dice.choice((1.0, PATIENCE_S)))
             raise NoAnswerError("lost on the way back")
         answer = b"".join(exchange.parts)
         cut = bool(answer) and self.strikes(Trouble.CUT, dice, who)

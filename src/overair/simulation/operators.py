@@ -143,6 +143,18 @@ class Operator:
                 "firmwareTo": to_version,
                 **dates,
             }
+        elif step.version == 3:
+            path = f"/api/fota/v3/campaigns/firmware/{ACCOUNT}"
+            windows = [{"startTime": str(a), "endTime": str(b)} for a, b in step.download]
+            body = {
+                "campaignName": step.campaign,
+                "firmwareName": software(kind, to_version),
+                "firmwareFrom": VERSIONS[VERSIONS.index(to_version) - 1],
+                "firmwareTo": to_version,
+                "protocol": "LWM2M",
+                **dates,
+                **({"campaignTimeWindowList": windows} if windows else {}),
+            }
         elif kind == "FILE":
             if not self._ledger.uploaded:
                 return
@@ -184,14 +196,14 @@ class Operator:
         if asked.version == 1:
             path = f"/api/fota/v1/upgrades/{ACCOUNT}/upgrade/{asked.uuid}"
         else:
-            path = f"/api/fota/v2/campaigns/{ACCOUNT}/{asked.uuid}"
+            path = f"/api/fota/v{asked.version}/campaigns/{ACCOUNT}/{asked.uuid}"
         if step.action is Action.STOP:
             if await self._call(dice, "DELETE", path) is not None:
                 asked.stopped_at = asked.stopped_at or self._transcript.now()
         elif step.action is Action.READ:
             await self._call(dice, "GET", path)
         elif step.action is Action.DATES:
-            if asked.version == 1:
+            if asked.version != 2:
                 return
             shown = await self._call(dice, "GET", path)
             if shown is None:

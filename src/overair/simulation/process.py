@@ -14,6 +14,7 @@ import msgspec
 from overair.app import Server
 from overair.callbacks import Courier
 from overair.config import Settings
+from overair.devices.lwm2m.udp import OpenSocket
 from overair.push import Transport
 from overair.simulation.clock import ProcessClock, Pulse
 from overair.simulation.disk import Crash, Disk, SimulatedConnection, SimulatedHand, connector
@@ -38,6 +39,7 @@ class Surroundings:
     settings: Settings
     carrier: Callable[[], Transport]
     courier: Callable[[], Courier]
+    opener: Callable[["Incarnation"], OpenSocket]
     note: Callable[[str, str], None]
 
 
@@ -84,6 +86,7 @@ class Incarnation:
                     ),
                     carrier=around.carrier(),
                     courier=around.courier(),
+                    open_socket=around.opener(self),
                     name=self.name,
                     cost=COST,
                 )

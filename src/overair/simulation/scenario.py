@@ -22,6 +22,7 @@ class Kind(StrEnum):
 
     HTTP = "HTTP"
     OMADM = "OMADM"
+    LWM2M = "LWM2M"
 
 
 class Action(StrEnum):
@@ -74,7 +75,7 @@ class SimulatedDevice:
 
     number: int
     kind: Kind
-    two_phase: bool = False
+    two_phase: bool = False  # over LwM2M: in queue mode
     start_s: float = 0.0
     clumsy: bool = False  # downloads break, installations fail
     slow: bool = False  # installing takes hours
@@ -82,7 +83,7 @@ class SimulatedDevice:
 
     @property
     def name(self) -> str:
-        return f"{'http' if self.kind is Kind.HTTP else 'omadm'}{self.number}"
+        return f"{self.kind.lower()}{self.number}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +134,7 @@ class Rules:
     licences: int = 20
     event_terms: bool = True  # devices need no licence of their own
     requeue_push_s: int = 21_600
+    cell_limit: int = 2  # devices of a cell that may begin in one slot
     shuffled: bool = False
 
 

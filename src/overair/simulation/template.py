@@ -23,6 +23,7 @@ from overair.engine.fleet import Prepared, account_ids, put_document
 from overair.engine.fleet_devices import put_devices
 from overair.fleetfile.decode import Placed, iter_devices, load_fleet
 from overair.sim import roster as http
+from overair.sim.lwm2m import roster as lwm2m
 from overair.sim.omadm import roster as omadm
 from overair.store import operators, witness
 from overair.store.connection import SqliteTx, connect
@@ -38,6 +39,7 @@ COST: Final = Cost(log2_n=1, r=1, p=1)
 BEGIN: Final = datetime(2024, 1, 1, tzinfo=UTC)
 HTTP_DEVICES: Final = 10
 OMADM_DEVICES: Final = 8
+LWM2M_DEVICES: Final = 8
 VERSIONS: Final = ("01", "02", "03")
 IMAGE_BYTES: Final = 3000
 SEED: Final = 1
@@ -49,6 +51,11 @@ def http_devices() -> tuple[http.SimDevice, ...]:
 
 def omadm_devices() -> tuple[omadm.OmadmDevice, ...]:
     return omadm.generate_roster(OMADM_DEVICES, seed=SEED, first=101)
+
+
+def lwm2m_devices() -> tuple[lwm2m.Lwm2mDevice, ...]:
+    kinds = lwm2m.Kinds(lifetime_s=6 * 3600, old=0.3, push=0.3, http=0.3, seed=SEED)
+    return lwm2m.generate_roster(LWM2M_DEVICES, model="L1", kinds=kinds, first=201)
 
 
 def software(protocol: str, to_version: str) -> str:
@@ -95,7 +102,7 @@ def _close(connection: sqlite3.Connection) -> None:
 async def _images(directory: Path) -> dict[str, tuple[Artifact, str]]:
     storage = open_storage(directory / ARTIFACTS_FOLDER)
     found: dict[str, tuple[Artifact, str]] = {}
-    for protocol in ("HTTP", "OMADM"):
+    for protocol in ("HTTP", "OMADM", "LWM2M"):
         for version in VERSIONS[1:]:
             body = f"overair-sim version {version}\n".encode()
             body += Random(f"{protocol}{version}").randbytes(IMAGE_BYTES - len(body))
@@ -151,7 +158,7 @@ def _document() -> dict[str, Any]:
                 "launchDate": "2024-01-01",
                 "file": f"{protocol}-{version}.bin".lower(),
             }
-            for protocol, model in (("HTTP", "X1"), ("OMADM", "M1"))
+            for protocol, model in (("HTTP", "X1"), ("OMADM", "M1"), ("LWM2M", "L1"))
             for version in VERSIONS[1:]
         ],
         "devices": [
@@ -181,6 +188,18 @@ def _document() -> dict[str, Any]:
                     },
                 }
                 for sim in omadm_devices()
+            ),
+            *(
+                {
+                    "account": ACCOUNT,
+                    "deviceId": sim.imei,
+                    "make": sim.make,
+                    "model": sim.model,
+                    "protocol": "LWM2M",
+                    "version": sim.version,
+                    "lwm2m": {"endpoint": sim.name},
+                }
+                for sim in lwm2m_devices()
             ),
         ],
     }

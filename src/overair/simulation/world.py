@@ -25,11 +25,11 @@ from typing import Any, Final
 import structlog
 
 from overair import ids
-from overair.config import Limits, Omadm, Settings
+from overair.config import Limits, Lwm2m, Omadm, Settings, Slots
 from overair.core.licenses import EVENT, MONTHLY
+from overair.simulation.air import SERVER, Air, Lwm2mActor
 from overair.simulation.clock import Pulse
 from overair.simulation.devices import (
-    Actor,
     HttpActor,
     OmadmActor,
     SimulatedCarrier,
@@ -57,9 +57,12 @@ from overair.simulation.template import (
     INSTALLATION_KEY,
     Template,
     http_devices,
+    lwm2m_devices,
     omadm_devices,
 )
 from overair.simulation.transcript import Transcript
+
+Actor = HttpActor | OmadmActor | Lwm2mActor
 
 DOWN_S: Final = 20.0  # from a crash to the next start, at the least
 LOOK_S: Final = 6 * 3600.0  # between two looks at everything
@@ -115,13 +118,16 @@ class World:
         self.listeners = Listeners(loop, self.transcript)
         self.ledger = Ledger()
         around = Surroundings(loop, self.network, self.transcript, scenario.seed)
-        https, omadms = http_devices(), omadm_devices()
+        self.air = Air(around)
+        https, omadms, lwm2ms = http_devices(), omadm_devices(), lwm2m_devices()
         self.actors: dict[str, Actor] = {}
         for plan in scenario.devices:
             if plan.kind is Kind.HTTP:
                 self.actors[plan.name] = HttpActor(plan, https[plan.number], around)
-            else:
+            elif plan.kind is Kind.OMADM:
                 self.actors[plan.name] = OmadmActor(plan, omadms[plan.number], around)
+            else:
+                self.actors[plan.name] = Lwm2mActor(plan, lwm2ms[plan.number], self.air)
         imeis = {name: actor.imei for name, actor in self.actors.items()}
         self.operator = Operator(self.network, self.transcript, imeis, scenario.seed, self.ledger)
         self.processes: dict[str, Incarnation | None] = {}
@@ -136,6 +142,7 @@ class World:
             settings=self.settings,
             carrier=self._carrier,
             courier=lambda: SimulatedCourier(self.listeners),
+            opener=self.air.opener,
             note=self.transcript.note,
         )
         self.judge = Judge(self.directory / "overair.db", self.settings, self.transcript)
@@ -261,9 +268,12 @@ class World:
                     actor.start(0.0)
             ends_at = self.judge.last_end()
             grace = timedelta(seconds=self.settings.grace_s + QUIET_S)
-            if ends_at is None or self.transcript.now() >= ends_at + grace:
+            quiet_at = self.scenario.hostile_until + QUIET_S
+            left = quiet_at - self.loop.time()
+            if ends_at is not None:
+                left = max(left, (ends_at + grace - self.transcript.now()).total_seconds())
+            if left <= 0:
                 return
-            left = (ends_at + grace - self.transcript.now()).total_seconds()
             await asyncio.sleep(min(left, DAY_S / 2) + 1.0)
 
     # Faults --------------------------------------------------------------------------------------
@@ -356,7 +366,22 @@ def _settings(scenario: Scenario, directory: Path) -> Settings:
             sweep_devices=rules.sweep_devices,
         ),
         omadm=Omadm(requeue_push_s=rules.requeue_push_s),
+        lwm2m=_lwm2m(scenario),
+        slots=Slots(
+            good=rules.cell_limit, fair=rules.cell_limit, poor=1, unknown_cell=rules.cell_limit
+        ),
         metrics=False,
+    )
+
+
+def _lwm2m(scenario: Scenario) -> Lwm2m:
+    if not any(device.kind is Kind.LWM2M for device in scenario.devices):
+        return Lwm2m()
+    return Lwm2m(
+        coap="127.0.0.1:5683",
+        no_sec=True,
+        plain_download=True,
+        public_coap=f"{SERVER[0]}:{SERVER[1]}",
     )
 
 

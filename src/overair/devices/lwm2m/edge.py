@@ -176,7 +176,7 @@ class Lwm2m:
     async def _sweep(self) -> None:
         """End registrations, and sessions, whose time is over."""
         while True:
-            await asyncio.sleep(SWEEP_S)
+            await self._rooms.wall.sleep(SWEEP_S)
             now_ms = to_ms(self._rooms.clock.now())
             self.registrar.expire(self.clients.expired(now_ms, SWEPT))
             await self.sockets.check()
