@@ -20,6 +20,7 @@ class Noise:
         self._device: Address | None = None
         self.lost = 0
         self.passed = 0
+        self.longest = 0  # of what the server sends
 
     @staticmethod
     def _bound() -> socket.socket:
@@ -52,6 +53,7 @@ class Noise:
 
     def _from_server(self) -> None:
         datagram, _ = self._inside.recvfrom(2048)
+        self.longest = max(self.longest, len(datagram))
         if self._device is not None:
             self._pass_on(self._outside, datagram, self._device)
 

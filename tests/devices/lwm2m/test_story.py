@@ -13,6 +13,7 @@ from overair.fleetfile import shapes
 from tests.devices.field import imei
 from tests.devices.lwm2m.gadget import free_port
 from tests.devices.lwm2m.noise import Noise
+from tests.devices.lwm2m.test_hostile import Stranger, plain_port
 from tests.devices.lwm2m.yard import IMAGE, Yard, lwm2m_rules, open_yard
 from tests.waiting import until
 
@@ -64,11 +65,42 @@ async def test_the_size_of_blocks_is_the_models(tmp_path: Path, block_bytes: int
     rules = lwm2m_rules(models={"Acme X1": Lwm2mModel(block_bytes=block_bytes)})
     async with open_yard(tmp_path / "data", rules=rules) as yard:
         gadget = await yard.gadget(1)
-        async with gadget.on():
-            await gadget.register()
-            await yard.campaign(1)
-            await yard.comes_to(1, "finished")
-            assert gadget.image == IMAGE
+        socket = yard.field.server.lwm2m.plain
+        assert socket is not None
+        server = ("127.0.0.1", socket.address[1])
+        with Noise(server, seed=1, loss=0.0, doubled=0.0) as noise:
+            gadget.server = noise.address
+            async with gadget.on():
+                await gadget.register()
+                await yard.campaign(1)
+                await yard.comes_to(1, "finished")
+                assert gadget.image == IMAGE
+        assert block_bytes < noise.longest < block_bytes + 40  # with header, token and options
+
+
+async def test_the_patience_is_the_models(tmp_path: Path) -> None:
+    """A model that is slow to answer is given its own time before it is asked again."""
+    rules = lwm2m_rules(models={"Acme X1": Lwm2mModel(ack_timeout_s=30)})
+    async with open_yard(tmp_path / "data", rules=rules) as yard:
+        gadget = await yard.gadget(1)
+        name = f"ep={gadget.endpoint}".encode()
+        register = b"\x40\x02\x00\x01\xb2rd\x4d" + bytes([len(name) - 13]) + name
+        register += b"\x09lwm2m=1.1\xff</3/0>"
+        stranger = Stranger(plain_port(yard))
+        try:
+            answer = await stranger.ask(register)
+            assert answer[1] == int(aiocoap.CREATED)
+            exchanges = yard.field.server.lwm2m.exchanges
+
+            async def asked() -> bool:
+                return exchanges.endpoint.next_due is not None
+
+            await until(asked, "a question")
+            due = exchanges.endpoint.next_due
+            assert due is not None
+            assert due - exchanges.now() > 25
+        finally:
+            stranger.close()
 
 
 async def test_a_device_that_falls_back_has_failed(yard: Yard) -> None:

@@ -11,6 +11,7 @@ Not in here: which requests, and what comes from devices by itself (``edge.py``)
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 from overair.clock import Clock
 from overair.config import Lwm2m
@@ -56,15 +57,12 @@ class Exchanges:
         self._on_notified = on_notified
         self._on_silent = on_silent
         self._on_heard = on_heard
-        self.endpoint = Endpoint(
-            entropy=new_bytes,
-            limits=CoapLimits(),
-            timings=Timings(
-                ack_timeout=rules.ack_timeout_s,
-                ack_random_factor=rules.ack_random_factor,
-                max_retransmit=rules.max_retransmit,
-            ),
+        self._timings = Timings(
+            ack_timeout=rules.ack_timeout_s,
+            ack_random_factor=rules.ack_random_factor,
+            max_retransmit=rules.max_retransmit,
         )
+        self.endpoint = Endpoint(entropy=new_bytes, limits=CoapLimits(), timings=self._timings)
         self._waiting: dict[Handle, asyncio.Future[Answered]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -160,6 +158,10 @@ class Exchanges:
         handle = self.endpoint.push(peer, request, size, read, self.now(), szx=szx)
         on_begin(handle)
         return (await self._answer(handle)).response
+
+    def be_patient(self, peer: Peer, ack_timeout_s: float) -> None:
+        """Let a peer have its own time to answer, from the next message on."""
+        self.endpoint.set_timings(peer, replace(self._timings, ack_timeout=ack_timeout_s))
 
     def give_up(self, handle: Handle) -> None:
         """Whoever waits for this hears that nothing comes."""

@@ -93,6 +93,8 @@ class Registrar:
         model = self._rules.models.get(client.model)
         awake_s = (model.awake_s if model is not None else 0) or self._rules.awake_s
         client.awake_until = self.exchanges.now() + awake_s
+        if model is not None and model.ack_timeout_s and client.peer is not None:
+            self.exchanges.be_patient(client.peer, model.ack_timeout_s)
         if client.silent and client.peer is not None:
             client.silent = False
             self.exchanges.endpoint.release(client.peer, self.exchanges.now())
