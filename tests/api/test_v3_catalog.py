@@ -8,7 +8,7 @@ import pytest
 from overair.config import Limits
 from overair.engine.catalog import put_software
 from overair.engine.inventory import record_attributes
-from overair.store import Tx, polls, slots
+from overair.store import Tx, lwm2m_watch, polls, slots
 from tests.api.v1_world import FIRMWARE as PUSHED_FIRMWARE
 from tests.api.v1_world import LIGHT, UNKNOWN_TYPE
 from tests.api.v1_world import MINE as PUSHED
@@ -278,3 +278,27 @@ async def test_ask_a_device(v3: V3) -> None:
     for device in (ABSENT, imei(THEIRS[0])):
         assert await v3.ada.refused("PUT", f"/firmware/{{}}/async/{device}") == NOT_FOUND
     assert await v3.ada.why("PUT", "/firmware/{}/async/x") == "Invalid device id format"
+
+
+async def test_what_is_said_of_a_report_that_is_awaited(v3: V3) -> None:
+    """The details of a device over LwM2M say that it was asked, that it is late, or that it does not tell."""
+    device = AIR[0]
+
+    async def reason() -> str:
+        details = await v3.ada.ok("POST", "/devices/{}", {"deviceList": [imei(device)]})
+        (shown,) = details["deviceList"]
+        assert shown["requestStatus"] == "Success"
+        return str(shown["resultReason"])
+
+    asked = "The device was asked for its firmware version on 02 Mar 26 08:00 UTC"
+    assert await reason() == "Success"
+    await v3.ada.ok("PUT", f"/firmware/{{}}/async/{imei(device)}")
+    assert await reason() == f"{asked}, and has not answered yet."
+    v3.clock.advance(timedelta(days=7))
+    assert await reason() == f"{asked}, and has not answered in time."
+    await v3.run(lambda tx: lwm2m_watch.refused(tx, device_of(tx, device)))
+    assert await reason() == f"{asked}, and does not tell it."
+    await v3.ada.ok("PUT", f"/firmware/{{}}/async/{imei(device)}")
+    assert (await reason()).endswith("09 Mar 26 08:00 UTC, and has not answered yet.")
+    await v3.run(lambda tx: lwm2m_watch.told(tx, device_of(tx, device)))
+    assert await reason() == "Success"

@@ -213,7 +213,7 @@ async def test_attributes_are_asked_for_again_on_request(each_field: Field) -> N
     assert (await put(peer, {"data": {"version": "01"}})).status == 200
     assert "configData" not in await peer.links()
     device = await peer.record()
-    await each_field.run(lambda tx: inventory.ask_again(tx, device.id))
+    await each_field.run(lambda tx: inventory.ask_again(tx, device.id, each_field.clock.now()))
     assert "configData" in await peer.links()
     assert (await put(peer, {"data": {"version": "02"}})).status == 200
     assert "configData" not in await peer.links()

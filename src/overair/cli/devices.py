@@ -4,6 +4,7 @@ Accounts of OMA-DM devices: ``device_accounts.py``; keys of LwM2M devices: ``lwm
 """
 
 import hmac
+from datetime import datetime
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
@@ -173,19 +174,19 @@ def show(
 def refresh(
     imei: Annotated[str, Parameter(help="The device's IMEI.")], common: Common = DEFAULT
 ) -> int:
-    """Ask an HTTP device what it is, and what it runs, at its next check-in."""
+    """Ask a device what it is, and what it runs: at its next check-in, or as soon as it is there."""
 
-    def ask(tx: Tx) -> None:
-        engine.ask_again(tx, _known(tx, imei).id)
+    def ask(tx: Tx, now: datetime) -> None:
+        engine.ask_again(tx, _known(tx, imei).id, now)
 
     async def work(installation: Installation) -> None:
-        await installation.db.transact(ask)
+        await installation.db.transact(ask, installation.clock.now())
 
     with_installation(common.settings(), work)
     if common.as_json:
         print_json({"deviceId": imei, "asked": True})
     else:
-        print(f"Device {imei} is asked at its next check-in.")
+        print(f"Device {imei} is asked at its next check-in, or as soon as it is there.")
     return 0
 
 

@@ -151,6 +151,12 @@ class Lwm2m(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     block_bytes: Annotated[
         int, Meta(ge=16, le=1024, description="Bytes to a block of an image, a power of two.")
     ] = 1024
+    report_timeout_s: Annotated[
+        Positive,
+        Meta(
+            description="Seconds in which a device that is to report its firmware is asked whenever it is there."
+        ),
+    ] = 7 * 86_400
     require_version: Annotated[
         bool,
         Meta(

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from overair.core.checks import is_imei
 from overair.core.ids import DeviceId
-from overair.store import inventory
+from overair.store import inventory, lwm2m_watch
 from overair.store.database import Tx
 from overair.store.inventory import Identity
 
@@ -27,11 +27,12 @@ class TooManyAttributesError(Exception):
     """The device would have more attributes than are kept for one."""
 
 
-def ask_again(tx: Tx, device_id: DeviceId) -> None:
-    """Ask the device what it is, and what it runs: at its next check-in, or at once if it is come to
-    (``http-ddi.md`` 5.1, ``lifecycle.md`` 5.8).
+def ask_again(tx: Tx, device_id: DeviceId, now: datetime) -> None:
+    """Ask the device what it is, and what it runs: at its next check-in, or, if it is come to, as soon as
+    it is there (``http-ddi.md`` 5.1, ``lifecycle.md`` 5.8).
     """
     inventory.want_attributes(tx, device_id)
+    lwm2m_watch.ask(tx, device_id, now)
     tx.hint("lwm2m")
 
 

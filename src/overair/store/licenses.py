@@ -13,7 +13,7 @@ from datetime import datetime
 from overair.core.ids import AccountId, DeviceId, UpgradeId
 from overair.core.licenses import LicensedDevice
 from overair.core.upgrade import UpgradeState
-from overair.store import devices
+from overair.store import devices, lwm2m_watch
 from overair.store.database import Row, Tx, for_update, from_ms, marks, to_ms
 
 CHUNK = 500  # values to one IN list
@@ -123,12 +123,14 @@ def add(tx: Tx, account_id: AccountId, device_ids: Sequence[DeviceId], now: date
         (len(device_ids), account_id, len(device_ids)),
     )
     assert changed == 1, f"account {account_id} has not {len(device_ids)} licences left"
+    lwm2m_watch.follow(tx, device_ids)
 
 
 def drop(tx: Tx, account_id: AccountId, device_ids: Iterable[DeviceId], now: datetime) -> int:
     """Take licences back into the pool, and the devices off the list; how many there were."""
     dropped = unlisted = 0
-    for chunk in _chunks(device_ids):
+    leaving = list(device_ids)
+    for chunk in _chunks(leaving):
         dropped += tx.execute(
             f"delete from license where account_id = ? and device_id in ({marks(len(chunk))})",
             [account_id, *chunk],
@@ -144,6 +146,7 @@ def drop(tx: Tx, account_id: AccountId, device_ids: Iterable[DeviceId], now: dat
             " where account_id = ?",
             (dropped, account_id),
         )
+        lwm2m_watch.follow(tx, leaving)
     if unlisted:
         tx.execute(
             "update cancel_list set updated_at = ? where account_id = ?", (to_ms(now), account_id)

@@ -179,26 +179,31 @@ def note_presence(tx: Tx, rows: Sequence[Presence], heard_at: datetime) -> None:
 
 
 class Wanted(NamedTuple):
-    """A device that is in a campaign, has an attempt, or holds the image of one that was called off."""
+    """A device that is in a campaign, has an attempt, holds the image of one that was called off, or is to
+    report what it runs.
+    """
 
     device_id: DeviceId
     upgrade_id: UpgradeId | None
     attempt_id: AttemptId | None
+    report: bool
 
 
-def wanted(tx: Tx, device_ids: Sequence[DeviceId]) -> list[Wanted]:
+def wanted(tx: Tx, device_ids: Sequence[DeviceId], asked_since: datetime) -> list[Wanted]:
     """Those of these devices for which something is to be done. The caller bounds their number."""
     if not device_ids:
         return []
     rows = tx.all(
-        "select id, open_upgrade_id, open_attempt_id from device"
-        f" where id in ({marks(len(device_ids))})"
-        " and (open_upgrade_id is not null or open_attempt_id is not null or exists"
+        "select d.id, d.open_upgrade_id, d.open_attempt_id, r.device_id is not null from device d"
+        " left join lwm2m_report r on r.device_id = d.id and r.asked_at > ? and not r.refused"
+        f" where d.id in ({marks(len(device_ids))})"
+        " and (d.open_upgrade_id is not null or d.open_attempt_id is not null"
+        " or r.device_id is not null or exists"
         " (select 1 from attempt t join lwm2m_attempt l on l.attempt_id = t.id"
-        " where t.device_id = device.id and not l.settled and l.method <> ''))",
-        device_ids,
+        " where t.device_id = d.id and not l.settled and l.method <> ''))",
+        [to_ms(asked_since), *device_ids],
     )
-    return [Wanted(*row) for row in rows]
+    return [Wanted(row[0], row[1], row[2], bool(row[3])) for row in rows]
 
 
 def open_attempts(tx: Tx, after: AttemptId, limit: int) -> list[tuple[AttemptId, DeviceId]]:

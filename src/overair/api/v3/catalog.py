@@ -1,7 +1,8 @@
 """What an account has: firmware for its devices, and the devices (API 6.9, 6.12, 6.13)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import ClassVar, Final, Literal
 
 from msgspec import UNSET, UnsetType
@@ -23,9 +24,11 @@ from overair.api.wire import Answer, Body, DateTimeText, Imei, Query, TimeText
 from overair.core.errors import Refusal, RequestError
 from overair.core.ids import AccountId, DeviceId
 from overair.core.instants import datetime_text, time_text
-from overair.store import devices, packages
+from overair.core.words.v3 import report_text
+from overair.store import devices, lwm2m_watch, packages
 from overair.store.database import Tx
 from overair.store.devices import Device
+from overair.store.lwm2m_watch import Asked
 
 routes = Routes(PREFIX, tag="v3 firmware and devices")
 
@@ -194,10 +197,20 @@ def _time(instant: datetime | None) -> str | UnsetType:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Known:
-    """The account's devices among those that were named, and when each was last heard of."""
+    """The account's devices among those that were named, when each was last heard of, and asked."""
 
     devices: dict[str, Device]
     connected_at: dict[DeviceId, datetime]
+    asked: Mapping[DeviceId, Asked]
+    overdue_before: datetime
+
+    def reason(self, device: Device) -> str:
+        """What there is to say of a device that is known."""
+        asked = self.asked.get(device.id)
+        if asked is None:
+            return "Success"
+        overdue = asked.at <= self.overdue_before
+        return report_text(asked.at, refused=asked.refused, overdue=overdue)
 
 
 @routes.add("POST", "/devices/{acc}", errors=(Refusal.DEVICE_LIST_TOO_LONG,))
@@ -207,7 +220,8 @@ async def list_named_devices(call: Call[NamedDevices, None]) -> DevicesDetails:
     imeis = call.formats.imeis(call.body.device_list)
     if len(imeis) > MOST_NAMED:
         raise RequestError(Refusal.DEVICE_LIST_TOO_LONG, limit=MOST_NAMED)
-    known = await call.db.report(_known, account.id, imeis)
+    overdue_before = call.now - timedelta(seconds=call.settings.lwm2m.report_timeout_s)
+    known = await call.db.report(_known, account.id, imeis, overdue_before)
     return DevicesDetails(
         account_name=account.name,
         device_count=len(imeis),
@@ -215,10 +229,15 @@ async def list_named_devices(call: Call[NamedDevices, None]) -> DevicesDetails:
     )
 
 
-def _known(tx: Tx, account_id: AccountId, imeis: list[str]) -> _Known:
+def _known(tx: Tx, account_id: AccountId, imeis: list[str], overdue_before: datetime) -> _Known:
     found = devices.named(tx, account_id, imeis)
-    connected_at = devices.connected_at(tx, [device.id for device in found.values()])
-    return _Known(devices=found, connected_at=connected_at)
+    ids = [device.id for device in found.values()]
+    return _Known(
+        devices=found,
+        connected_at=devices.connected_at(tx, ids),
+        asked=lwm2m_watch.asked(tx, ids),
+        overdue_before=overdue_before,
+    )
 
 
 def _details(imei: str, known: _Known) -> DeviceDetails:
@@ -231,7 +250,7 @@ def _details(imei: str, known: _Known) -> DeviceDetails:
     return DeviceDetails(
         device_id=imei,
         request_status="Success",
-        result_reason="Success",
+        result_reason=known.reason(device),
         mdn=device.mdn,
         model=device.model,
         make=device.make,

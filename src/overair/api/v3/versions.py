@@ -2,7 +2,7 @@
 
 The device-management server is this one, and what it knows last of a device is in the device's record, so
 the synchronous call has nothing to copy: it tells. The other one makes the server ask; the answer comes when
-the device answers, and is read with its details.
+the device answers, and is read with its details, which say until then that it is awaited.
 """
 
 from datetime import datetime
@@ -137,9 +137,9 @@ async def report_firmware(call: Call[None, None]) -> ReportRequested:
     """Ask a device for its firmware; its details show the answer when it has come."""
     account = await call.account()
     imei = call.formats.imei(call.path["deviceId"])
-    await call.db.transact(_ask, account.id, imei)
+    await call.db.transact(_ask, account.id, imei, call.now)
     return ReportRequested(account_name=account.name, request_id=ids.new_uuid())
 
 
-def _ask(tx: Tx, account_id: AccountId, imei: str) -> None:
-    engine.ask_again(tx, device_named(tx, account_id, imei))
+def _ask(tx: Tx, account_id: AccountId, imei: str, now: datetime) -> None:
+    engine.ask_again(tx, device_named(tx, account_id, imei), now)

@@ -167,3 +167,14 @@ VERSION_NOT_KNOWN: Final = (
     "FirmwareVersionUpdateFailed",
     "The device has not reported its firmware version.",
 )
+
+
+# Asking a device itself (``api.md`` 6.11): what its details say until it has answered, and if it never does.
+def report_text(asked_at: datetime, *, refused: bool, overdue: bool) -> str:
+    """The reason of a device that was asked for its firmware then, and has not told it since."""
+    asked = f"The device was asked for its firmware version on {minute_text(asked_at)}"
+    if refused:
+        return f"{asked}, and does not tell it."
+    if overdue:
+        return f"{asked}, and has not answered in time."
+    return f"{asked}, and has not answered yet."

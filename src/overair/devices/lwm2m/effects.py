@@ -21,9 +21,10 @@ from overair.engine.outcome import DeviceEvent, record
 from overair.engine.push import Job
 from overair.protocols.lwm2m import firmware
 from overair.protocols.lwm2m.firmware import Next
-from overair.protocols.lwm2m.objects import ConnectivityReading, DeviceReading
+from overair.protocols.lwm2m.objects import ConnectivityReading, DeviceReading, FirmwareReading
 from overair.protocols.lwm2m.results import ResultClass, is_final
 from overair.store import lwm2m_attempts as store
+from overair.store import lwm2m_watch as watch
 from overair.store import slots
 from overair.store.database import Tx
 from overair.store.lwm2m_attempts import Track
@@ -182,23 +183,45 @@ def take_back(tx: Tx, attempt_id: AttemptId) -> None:
 
 
 def note_device(
-    tx: Tx, device_id: DeviceId, reading: DeviceReading, settings: Settings, now: datetime
+    tx: Tx,
+    device_id: DeviceId,
+    reading: DeviceReading,
+    machine: FirmwareReading | None,
+    settings: Settings,
+    now: datetime,
 ) -> bool:
-    """Write down what it is and runs; whether an upgrade has succeeded by that."""
+    """Write down what it is and runs; whether an upgrade has succeeded by that.
+
+    ``machine``: what its update machine shows, if that was read.
+    """
+    if not reading.firmware_version:
+        # It was asked what it runs, and does not say: what is on record of that is as old as it was.
+        watch.refused(tx, device_id)
+        return False
     told = {
         "Manufacturer": reading.manufacturer,
         "ModelNumber": reading.model,
         "HwV": reading.hardware_version,
         "SwV": reading.software_version,
     }
+    if machine is not None:
+        told |= {
+            "UpdateState": _number(machine.state),
+            "UpdateResult": _number(machine.result),
+            "PkgName": machine.package_name,
+            "PkgVersion": machine.package_version,
+        }
     data: dict[str, str | None] = {name: value for name, value in told.items() if value}
     if data:
         # One that has said enough of itself is not heard of that any more.
         with contextlib.suppress(TooManyAttributesError):
             record_attributes(tx, device_id, "merge", data, settings.attribute_names, now)
-    if not reading.firmware_version:
-        return False
+    watch.told(tx, device_id)
     return push.version_seen(tx, device_id, reading.firmware_version, settings, now)
+
+
+def _number(number: int | None) -> str | None:
+    return None if number is None else str(number)
 
 
 def note_radio(tx: Tx, device_id: DeviceId, reading: ConnectivityReading, now: datetime) -> CellKey:

@@ -10,7 +10,7 @@ with 4.03, whichever it is.
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from overair.config import Settings
@@ -111,7 +111,8 @@ def accept(tx: Tx, batch: Batch, settings: Settings, now: datetime) -> Accepted:
     store.note_presence(tx, [_presence(row, True) for row in there], now)
     left = {row.device_id: row for row in batch.gone if row.device_id in ended}
     store.note_presence(tx, [_presence(row, False) for row in left.values()], now)
-    wanted = store.wanted(tx, [row.device_id for row in there])
+    asked_since = now - timedelta(seconds=settings.lwm2m.report_timeout_s)
+    wanted = store.wanted(tx, [row.device_id for row in there], asked_since)
     waiting = [each.device_id for each in wanted if each.attempt_id is None]
     if waiting and push.hasten_unplaced(tx, waiting, now):
         tx.hint("push")

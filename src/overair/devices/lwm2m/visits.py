@@ -2,8 +2,8 @@
 
     contact ── visit: 1. its turn in a campaign, if it waits for one
                       2. its firmware attempt, as far as the device goes along      (attempt.py)
-                      3. after a Register, what it is and what it runs              (object 3)
-                      4. its cell, if that is followed and was not heard for long   (object 4)
+                      3. after a Register, or if somebody asks, what it is and runs (object 3)
+                      4. its cell, if that is followed and was not heard for long   (following.py)
 
 A visit ends when there is nothing left to do, or the device is silent: it begins anew with the next
 contact, and finds in the store how far it was. Nobody is asked while asleep.
@@ -14,7 +14,7 @@ Not in here: what an attempt does; sockets and registrations (``edge.py``).
 import asyncio
 import contextlib
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 import structlog
@@ -22,24 +22,24 @@ import structlog
 from overair.clock import Clock
 from overair.config import Settings
 from overair.core.ids import AttemptId, DeviceId
-from overair.devices.lwm2m import effects
+from overair.devices.lwm2m import effects, machine
 from overair.devices.lwm2m.attempt import carry_on
 from overair.devices.lwm2m.attempt_core import AttemptRooms
 from overair.devices.lwm2m.clients import Client, Clients
 from overair.devices.lwm2m.device import Device
 from overair.devices.lwm2m.exchanges import Exchanges, SilentError
 from overair.devices.lwm2m.files import Files
+from overair.devices.lwm2m.following import Following
 from overair.devices.lwm2m.reading import read_instance
 from overair.engine import push
-from overair.protocols.coap.errors import FullError
-from overair.protocols.coap.events import Handle, Notified
+from overair.protocols.coap.events import Notified
 from overair.protocols.coap.numbers import Code
 from overair.protocols.coap.values import Request, Response
 from overair.protocols.lwm2m.errors import UnreadableError
 from overair.protocols.lwm2m.formats import ContentFormat, decode
-from overair.protocols.lwm2m.objects import CELL_ID, read_connectivity, read_device
-from overair.protocols.lwm2m.values import path_segments
+from overair.protocols.lwm2m.objects import DeviceReading, read_device
 from overair.store import lwm2m_registrations as store
+from overair.store import lwm2m_watch as watch
 from overair.store.database import Database, StoreError
 from overair.store.lwm2m_registrations import Wanted
 
@@ -47,9 +47,7 @@ log = structlog.get_logger()
 
 LOOK_S: Final = 30.0  # attempts that another process has opened are found after this
 FOUND: Final = 1000  # attempts to one read
-CELL_PMIN_S: Final = 300
 _DEVICE: Final = 3
-_CONNECTIVITY: Final = 4
 
 
 @dataclass(slots=True)
@@ -58,7 +56,8 @@ class _Asked:
 
     turn: bool = False  # it may have a turn, or has an attempt
     fresh: bool = False  # it has registered
-    radio: bool = False  # its cell may be another
+    radio: bool = False  # its cell may be another, or is to be followed no more
+    report: bool = False  # somebody wants to know what it runs
 
 
 class Visits:
@@ -91,7 +90,7 @@ class Visits:
         self._running: dict[DeviceId, asyncio.Task[None]] = {}
         self._asked: dict[DeviceId, _Asked] = {}
         self._hinted = asyncio.Event()
-        self._cells: dict[Handle, DeviceId] = {}
+        self._following = Following(db, clock, self._rules, clients)
         self._loop: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -116,17 +115,20 @@ class Visits:
 
     def visit(self, client: Client, wanted: Wanted | None, *, fresh: bool) -> None:
         """It has registered, or updated its registration."""
-        radio = fresh or self._is_old(client.radio_at)
+        radio = fresh or self._following.is_old(client.radio_at)
         if wanted is None and not fresh and not radio:
             client.tell()
             return
-        self._begin(client, _Asked(turn=wanted is not None, fresh=fresh, radio=radio))
+        report = wanted is not None and wanted.report
+        self._begin(
+            client, _Asked(turn=wanted is not None, fresh=fresh, radio=radio, report=report)
+        )
 
     def notified(self, client: Client, event: Notified) -> None:
         """A resource that we observe has changed: which, and to what, is read again."""
-        radio = event.handle in self._cells
+        radio = self._following.is_cell(event.handle)
         if radio and event.final:
-            self._cells.pop(event.handle, None)
+            self._following.forget(client)
         self._begin(client, _Asked(turn=not radio, radio=radio))
 
     def sent(self, client: Client, request: Request) -> Response:
@@ -140,14 +142,7 @@ class Visits:
 
     def left(self, client: Client) -> None:
         """It is registered no more."""
-        if client.cell_handle is not None:
-            self._cells.pop(client.cell_handle, None)
-
-    def _is_old(self, radio_at: datetime | None) -> bool:
-        if radio_at is None:
-            return True
-        age = self._clock.now() - radio_at
-        return age >= timedelta(seconds=self._rules.cell_max_age_s)
+        self._following.forget(client)
 
     def _begin(self, client: Client, asked: _Asked) -> None:
         if self._closed:  # whoever is in the midst of a visit may have said something meanwhile
@@ -159,6 +154,7 @@ class Visits:
                 turn=asked.turn or before.turn,
                 fresh=asked.fresh or before.fresh,
                 radio=asked.radio or before.radio,
+                report=asked.report or before.report,
             )
         self._asked[device_id] = asked
         if device_id in self._running:
@@ -168,15 +164,18 @@ class Visits:
         self._running[device_id] = task
 
     async def _look(self) -> None:
-        """Find attempts that were opened for devices that are here."""
+        """Find what was opened, asked or changed for devices that are here."""
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._hinted.wait(), LOOK_S)
             self._hinted.clear()
             try:
                 await self._find()
+                await self._find_asked()
+                for client in await self._following.changed():
+                    self._begin_if_there(client, _Asked(radio=True))
             except StoreError as error:
-                log.error("attempts could not be looked for", error=str(error))
+                log.error("what devices are wanted for could not be read", error=str(error))
 
     async def _find(self) -> None:
         after = AttemptId(0)
@@ -192,6 +191,21 @@ class Visits:
                 else:
                     self._begin(client, _Asked(turn=True))
             await asyncio.sleep(0)
+
+    async def _find_asked(self) -> None:
+        since = self._clock.now() - timedelta(seconds=self._rules.report_timeout_s)
+        after = DeviceId(0)
+        while found := await self._db.read(watch.pending, since, after, FOUND):
+            after = found[-1]
+            for device_id in found:
+                client = self._clients.of_device(device_id)
+                if client is not None:
+                    self._begin_if_there(client, _Asked(report=True))
+
+    def _begin_if_there(self, client: Client, asked: _Asked) -> None:
+        """One that is not there is visited at its next contact."""
+        if client.is_there(self._exchanges.now()):
+            self._begin(client, asked)
 
     # The visit
 
@@ -223,48 +237,23 @@ class Visits:
         if asked.turn:
             await self._db.transact(push.begin_session, device.id, settings, now)
             await carry_on(device, self._attempts)
-        if asked.fresh:
-            await self._read_device(device)
+        if asked.fresh or asked.report:
+            await self._read_device(device, report=asked.report)
         if asked.radio:
-            await self._read_radio(device)
+            await self._following.read(device)
 
-    async def _read_device(self, device: Device) -> None:
-        if not device.client.objects.has(_DEVICE):
-            return
-        found = await read_instance(device.client, device.ask, _DEVICE, device.seconds())
-        if found:
-            reading = read_device(found, min(device.client.objects.instances(_DEVICE), default=0))
+    async def _read_device(self, device: Device, *, report: bool) -> None:
+        """``report``: somebody has asked for it, and hears of it if there is nothing to read."""
+        reading, firmware = DeviceReading(), None
+        if device.client.objects.has(_DEVICE):
+            found = await read_instance(device.client, device.ask, _DEVICE, device.seconds())
+            reading = read_device(
+                found or {}, min(device.client.objects.instances(_DEVICE), default=0)
+            )
+        if report and reading.firmware_version:
+            firmware = await machine.read_all(device)
+        if report or reading.firmware_version:
+            now = self._clock.now()
             await self._db.transact(
-                effects.note_device, device.id, reading, self._settings, self._clock.now()
+                effects.note_device, device.id, reading, firmware, self._settings, now
             )
-
-    async def _read_radio(self, device: Device) -> None:
-        client = device.client
-        client.radio_at = self._clock.now()
-        if not client.objects.has(_CONNECTIVITY):
-            return
-        if not await self._db.read(effects.monitored, device.id):
-            return
-        found = await read_instance(client, device.ask, _CONNECTIVITY, device.seconds())
-        if found is not None:
-            reading = read_connectivity(
-                found, min(client.objects.instances(_CONNECTIVITY), default=0)
-            )
-            await self._db.transact(effects.note_radio, device.id, reading, self._clock.now())
-        if self._rules.observe_cell:
-            await self._observe_cell(device)
-
-    async def _observe_cell(self, device: Device) -> None:
-        client = device.client
-        if client.cell_handle is not None:
-            return
-        path = path_segments(CELL_ID)
-        await device.ask(
-            Request(method=Code.PUT, path=path, query=(f"pmin={CELL_PMIN_S}",)), droppable=True
-        )
-        with contextlib.suppress(FullError):
-            request = Request(method=Code.GET, path=path, observe=0, accept=ContentFormat.TEXT)
-            _, handle = await device.observe(request)
-            if handle is not None:
-                client.cell_handle = handle
-                self._cells[handle] = device.id
