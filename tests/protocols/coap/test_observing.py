@@ -4,12 +4,20 @@ import pytest
 
 from overair.protocols.coap.endpoint import Endpoint
 from overair.protocols.coap.errors import FullError
-from overair.protocols.coap.events import Answered, Event, Handle, Notified, TimedOut
+from overair.protocols.coap.events import (
+    Answered,
+    Event,
+    Handle,
+    Notified,
+    Peer,
+    TimedOut,
+    Unheard,
+)
 from overair.protocols.coap.message import empty_ack, reset
 from overair.protocols.coap.numbers import Code
 from overair.protocols.coap.values import Request, Response
 from tests.protocols.coap.vectors import DATAGRAMS
-from tests.protocols.coap.world import DEVICE, T0, answer, endpoint, one, response_datagram
+from tests.protocols.coap.world import DEVICE, T0, answer, endpoint, entropy, one, response_datagram
 
 OBSERVE = Request(method=Code.GET, path=("5", "0", "3"), accept=0, observe=0)
 ELSEWHERE = ("192.0.2.77", 40000)
@@ -53,10 +61,35 @@ def test_the_observation_of_the_specification() -> None:
 def test_a_notification_that_nobody_wants() -> None:
     """An unknown token is reset with the example's bytes, with or without confirmation."""
     side = endpoint()
-    assert side.receive(DEVICE, DATAGRAMS["Notify (CON), state Downloaded"], T0) == []
+    unheard = [Unheard(peer=DEVICE)]
+    assert side.receive(DEVICE, DATAGRAMS["Notify (CON), state Downloaded"], T0) == unheard
     assert side.drain() == [(DEVICE, reset(0x3002))]
-    assert side.receive(DEVICE, DATAGRAMS["Notify (NON), state Downloading"], T0) == []
+    assert side.receive(DEVICE, DATAGRAMS["Notify (NON), state Downloading"], T0) == unheard
     assert side.drain() == [(DEVICE, reset(0x3001))]
+
+
+def test_a_notification_from_somewhere_else() -> None:
+    """Who is known to be the one that was asked elsewhere is heard, and is there from now on; nobody else is."""
+    told: list[Peer] = []
+
+    def former(peer: Peer) -> Peer | None:
+        told.append(peer)
+        return DEVICE if peer == ELSEWHERE else None
+
+    side = Endpoint(entropy=entropy(), former=former)
+    handle, token = _observing(side)
+    stranger = ("192.0.2.78", 40000)
+    notice = response_datagram(_value(2, b"2"), type_=0, mid=7, token=token)
+    assert side.receive(stranger, notice, T0) == [Unheard(peer=stranger)]
+    assert side.drain() == [(stranger, reset(7))]
+    side.hold(DEVICE)
+    (event,) = side.receive(ELSEWHERE, notice, T0)
+    assert isinstance(event, Notified)
+    assert (event.peer, event.handle, event.response.payload) == (ELSEWHERE, handle, b"2")
+    assert side.drain() == [(ELSEWHERE, empty_ack(7))]
+    side.request(ELSEWHERE, Request(method=Code.GET, path=("3",)), T0)
+    assert len(side.drain()) == 1  # it is not held any more
+    assert told == [stranger, ELSEWHERE]
 
 
 def test_a_peer_that_does_not_notify() -> None:
@@ -146,7 +179,7 @@ def test_forgetting_silently() -> None:
     side = endpoint()
     handle, token = _observing(side)
     side.cancel(handle, T0)
-    assert _notice(side, token, _value(2), 9, T0) == []
+    assert _notice(side, token, _value(2), 9, T0) == [Unheard(peer=DEVICE)]
     assert side.drain() == [(DEVICE, reset(9))]
     waiting = side.request(DEVICE, OBSERVE, T0)
     side.drain()
@@ -192,7 +225,7 @@ def test_old_tokens_are_heard_for_a_day() -> None:
     assert (event.peer, event.handle, event.response.payload) == (ELSEWHERE, handle, b"0")
     late = response_datagram(_value(3), type_=0, mid=6, token=token)
     side.drain()
-    assert side.receive(ELSEWHERE, late, T0 + 10 + DAY) == []
+    assert side.receive(ELSEWHERE, late, T0 + 10 + DAY) == [Unheard(peer=ELSEWHERE)]
     assert side.drain() == [(ELSEWHERE, reset(6))]
 
 
@@ -213,7 +246,7 @@ def test_observations_over_a_restart() -> None:
     (event,) = _notice(side, b"kept", _value(9), 1, T0)
     assert isinstance(event, Notified)
     assert event.handle == handle
-    assert _notice(side, b"kept", _value(10), 2, T0 + 10) == []
+    assert _notice(side, b"kept", _value(10), 2, T0 + 10) == [Unheard(peer=DEVICE)]
     side.restore_observation(DEVICE, b"kept", OBSERVE)
     side.forget(DEVICE)
-    assert _notice(side, b"kept", _value(11), 3, T0) == []
+    assert _notice(side, b"kept", _value(11), 3, T0) == [Unheard(peer=DEVICE)]

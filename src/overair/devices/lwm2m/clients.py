@@ -38,6 +38,7 @@ class Client:
         "model",
         "news",
         "objects",
+        "observed_before",
         "peer",
         "radio_at",
         "refused",
@@ -68,6 +69,8 @@ class Client:
         self.stirred = True
         self.news: asyncio.Event | None = None
         self.armed = False
+        # It was registered when we began: what it tells of, it was asked for by somebody before us.
+        self.observed_before = False
 
     @property
     def device_id(self) -> DeviceId:

@@ -87,6 +87,8 @@ class Lwm2m:
             self._notified,
             self._silent,
             self._heard,
+            self._unheard,
+            self._former,
         )
         self.visits = Visits(
             db=rooms.db,
@@ -156,6 +158,7 @@ class Lwm2m:
 
     def _take_up(self, kept: Kept) -> None:
         client = Client(kept.registration, kept.model)
+        client.observed_before = True
         if kept.registration.address:
             # Where it was when we stopped; behind a NAT it may be elsewhere by now, and will say so.
             client.peer = peer_of(kept.registration.address)
@@ -214,6 +217,37 @@ class Lwm2m:
         if client is not None:
             client.silent = True
             client.tell()
+
+    def _former(self, peer: Peer) -> Peer | None:
+        """Where the device was whose session this is, if it is nowhere now (``lwm2m.md`` 6).
+
+        Modules that have restarted report the end of an update under the token from before, in a new
+        session and before they register. Without DTLS nobody knows who that is.
+        """
+        client = self._nowhere(peer)
+        if client is None or client.former_peer is None:
+            return None
+        former, client.former_peer = client.former_peer, None
+        self.clients.place(client, peer)
+        return former
+
+    def _nowhere(self, peer: Peer) -> Client | None:
+        """Whose session it is, if that device has no other."""
+        if not isinstance(peer, Session) or peer.credential is None:
+            return None
+        client = self.clients.of_device(peer.credential.device_id)
+        return client if client is not None and client.peer is None else None
+
+    def _unheard(self, peer: Peer) -> None:
+        """A device goes on notifying the server that was before us: what it observes is observed anew."""
+        client = self.clients.of_peer(peer) or self._nowhere(peer)
+        if client is None or not client.observed_before:
+            return
+        client.observed_before = False  # who says so again has had its turn
+        if client.peer is None:
+            self.clients.place(client, peer)
+        self.registrar.contact(client)
+        self.visits.unheard(client)
 
     def _notified(self, event: Notified) -> None:
         client = self.clients.of_peer(event.peer)

@@ -29,6 +29,7 @@ from overair.protocols.coap.events import (
     Rejected,
     TimedOut,
     Unfinished,
+    Unheard,
 )
 from overair.protocols.coap.line import Reader
 from overair.protocols.coap.values import CoapLimits, Request, Response, Timings
@@ -50,6 +51,8 @@ class Exchanges:
         on_notified: Callable[[Notified], None],
         on_silent: Callable[[Peer], None],
         on_heard: Callable[[Peer], None],
+        on_unheard: Callable[[Peer], None] = lambda _peer: None,
+        former: Callable[[Peer], Peer | None] = lambda _peer: None,
     ) -> None:
         self._wall = wall
         self._transmit = transmit
@@ -57,12 +60,15 @@ class Exchanges:
         self._on_notified = on_notified
         self._on_silent = on_silent
         self._on_heard = on_heard
+        self._on_unheard = on_unheard
         self._timings = Timings(
             ack_timeout=rules.ack_timeout_s,
             ack_random_factor=rules.ack_random_factor,
             max_retransmit=rules.max_retransmit,
         )
-        self.endpoint = Endpoint(entropy=new_bytes, limits=CoapLimits(), timings=self._timings)
+        self.endpoint = Endpoint(
+            entropy=new_bytes, limits=CoapLimits(), timings=self._timings, former=former
+        )
         self._waiting: dict[Handle, asyncio.Future[Answered]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -122,6 +128,8 @@ class Exchanges:
                     self._fail(event.handle, "a reset")
                 case Dropped():
                     self._fail(event.handle, "given up")
+                case Unheard():
+                    self._on_unheard(event.peer)
                 case Unfinished():
                     self._fail(event.handle, event.why)
 

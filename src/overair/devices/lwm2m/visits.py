@@ -131,6 +131,10 @@ class Visits:
             self._following.forget(client)
         self._begin(client, _Asked(turn=not radio, radio=radio))
 
+    def unheard(self, client: Client) -> None:
+        """It has told of something that we have not asked for: whatever that was, it is read."""
+        self._begin(client, _Asked(turn=True, radio=True))
+
     def sent(self, client: Client, request: Request) -> Response:
         """A Send: as a notification, it makes us read again."""
         try:

@@ -24,7 +24,15 @@ from dataclasses import replace
 
 from overair.protocols.coap.blocks import Bodies, Push
 from overair.protocols.coap.errors import MalformedError, RefusedError
-from overair.protocols.coap.events import Event, Exchange, Handle, Incoming, Peer, TimedOut
+from overair.protocols.coap.events import (
+    Event,
+    Exchange,
+    Handle,
+    Incoming,
+    Peer,
+    TimedOut,
+    Unheard,
+)
 from overair.protocols.coap.line import Line, Reader
 from overair.protocols.coap.memory import Memory
 from overair.protocols.coap.message import (
@@ -68,8 +76,15 @@ class Endpoint:
         limits: CoapLimits = LIMITS,
         timings: Timings = TIMINGS,
         whole_bodies: bool = True,
+        former: Callable[[Peer], Peer | None] = lambda _peer: None,
     ) -> None:
+        """``former``: where a peer was before that notifies under a token which it was not given there.
+
+        A device may be somewhere else by now without having said so; whose word counts for that is for the
+        owner to know. What is known of the peer is moved.
+        """
         self._limits = limits
+        self._former = former
         # Put requests in blocks together; else each block is a request (and a device that is pushed
         # an image sees every one of them).
         self._whole_bodies = whole_bodies
@@ -193,9 +208,14 @@ class Endpoint:
                 self._outgoing.append((peer, said))
             return
         line = self._sending.lines.find(peer)
+        notifies = asks and _is_notification(message)
+        if notifies and (line is None or not self._is_expected(line, message, now)):
+            line = self._come_from_elsewhere(peer, now)
         if line is None or not self._is_expected(line, message, now):
-            if message.type == _CON or (message.type == _NON and _is_notification(message)):
+            if message.type == _CON or notifies:
                 self._outgoing.append((peer, reset(mid)))
+            if notifies:
+                events.append(Unheard(peer=peer))
             return
         try:
             response = read_response(message)
@@ -215,6 +235,13 @@ class Endpoint:
             observation = self._sending.observed.heard(line, message.token, now)
             assert observation is not None, "it was expected"
             self._sending.observed.notified(line, observation, response, now, events)
+
+    def _come_from_elsewhere(self, peer: Peer, now: float) -> Line | None:
+        former = self._former(peer)
+        if former is not None:
+            self.move(former, peer, now)
+            self.release(peer, now)
+        return self._sending.lines.find(peer)
 
     def _is_expected(self, line: Line, message: Message, now: float) -> bool:
         if self._is_answer(line, message):

@@ -115,4 +115,21 @@ class Unfinished:
     why: str
 
 
-Event = Incoming | Answered | Notified | TimedOut | Rejected | Progressed | Dropped | Unfinished
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unheard:
+    """A peer notifies us of what we know nothing of, and was told so: it observes for somebody before us."""
+
+    peer: Peer
+
+
+Event = (
+    Incoming
+    | Answered
+    | Notified
+    | TimedOut
+    | Rejected
+    | Progressed
+    | Dropped
+    | Unfinished
+    | Unheard
+)
