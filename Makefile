@@ -5,6 +5,9 @@ SHELL := /bin/sh
 BIN := .venv/bin
 # Test processes. Two cores are what CI has.
 WORKERS ?= 2
+# How many seeds of the simulation, and the first of them.
+SEEDS ?= 1000
+FROM ?= 1
 # Further arguments for pytest, such as: make test PYTEST="-k campaign"
 PYTEST ?=
 # Further arguments for the demo and the benchmark, such as: make demo ARGS="--help"
@@ -85,6 +88,10 @@ bench: $(BENCH) $(GOOSEBIT) ## Measure polls and updates a second, beside gooseb
 .PHONY: crash
 crash: $(DEV) ## Kill servers 200 times, freeze them, fill disks, step clocks; then nothing may be lost
 	CRASH_ROUNDS=$${CRASH_ROUNDS:-200} $(BIN)/pytest -s -m crash tests/crash $(PYTEST)
+
+.PHONY: simulation
+simulation: $(DEV) ## Run the whole system under seeds, on all cores: make simulation SEEDS=1000 FROM=1
+	$(BIN)/overair simulation run --seeds $(SEEDS) --from $(FROM) $(ARGS)
 
 .PHONY: fuzz
 fuzz: $(DEV) ## Run the property tests long: 5000 examples each

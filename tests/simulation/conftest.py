@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from overair.simulation.batch import Ground
-from overair.simulation.world import memory
+from overair.simulation.running import memory
 
 
 @pytest.fixture(scope="session")

@@ -1,21 +1,26 @@
 """Bugs to be found: each replaces a piece of production code by a wrong one, as somebody might write it."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, timedelta
 from typing import Any
 
 import pytest
 
 from overair.core import attempt as attempt_table
-from overair.core import window
+from overair.core import plan, retry, window
 from overair.core.attempt import AttemptEvent, AttemptState
 from overair.core.campaign import CampaignStatus
 from overair.core.plan import Decision
+from overair.core.slots import planner
+from overair.core.slots.occupancy import WHOLE
 from overair.core.upgrade import UpgradeState
 from overair.engine import assign, setbacks, upgrades
+from overair.engine.notify import notify_devices
 from overair.store import callbacks, licenses, polls, tally
 
 Patch = pytest.MonkeyPatch
+Plant = Callable[[Patch], None]
 
 
 def lost_update(patch: Patch) -> None:
@@ -36,7 +41,7 @@ def double_offer(patch: Patch) -> None:
         found = real(tx, device_id, lock=lock)
         return found._replace(open_attempt_id=None) if lock else found
 
-    patch.setattr(assign.polls, "get_device", get_device)
+    patch.setattr(polls, "get_device", get_device)
 
 
 def offer_after_cancel(patch: Patch) -> None:
@@ -54,11 +59,9 @@ def offer_after_cancel(patch: Patch) -> None:
 def window_off_by_an_hour(patch: Patch) -> None:
     """A window opens an hour early, as one does that is read in another zone."""
 
-    def is_open(windows: Any, now: Any, zone: Any = window.UTC) -> bool:
+    def is_open(windows: Any, now: Any, zone: Any = UTC) -> bool:
         hour = now.astimezone(zone).hour
         return not windows or any(w.start - 1 <= hour < w.end for w in windows)
-
-    from overair.core import plan
 
     patch.setattr(plan, "is_open", is_open)
     patch.setattr(window, "is_open", is_open)
@@ -66,7 +69,7 @@ def window_off_by_an_hour(patch: Patch) -> None:
 
 def skipped_callback(patch: Patch) -> None:
     """Listeners are told of a device only if its state is another, and not of a new reason."""
-    real = upgrades.notify_devices
+    real = notify_devices
     before: dict[Any, UpgradeState] = {}
 
     def notify(tx: Any, campaign: Any, changes: Any, now: Any) -> None:
@@ -112,7 +115,7 @@ def late_result_dropped(patch: Patch) -> None:
 
 def retry_without_end(patch: Patch) -> None:
     """A device is tried until it succeeds."""
-    real = setbacks.next_try
+    real = retry.next_try
 
     def next_try(policy: Any, **known: Any) -> Any:
         return real(_replaced(policy, attempts=None), **known)
@@ -120,13 +123,16 @@ def retry_without_end(patch: Patch) -> None:
     patch.setattr(setbacks, "next_try", next_try)
 
 
-def _replaced(value: Any, **changes: Any) -> Any:
-    from dataclasses import replace
+def cell_limit_ignored(patch: Patch) -> None:
+    """A slot has room for as many as like."""
+    patch.setattr(planner, "WHOLE", WHOLE * 1000)
 
+
+def _replaced(value: Any, **changes: Any) -> Any:
     return replace(value, **changes)
 
 
-PLANTS: tuple[Callable[[Patch], None], ...] = (
+PLANTS: tuple[Plant, ...] = (
     lost_update,
     double_offer,
     offer_after_cancel,
@@ -136,6 +142,5 @@ PLANTS: tuple[Callable[[Patch], None], ...] = (
     lease_ignored,
     late_result_dropped,
     retry_without_end,
+    cell_limit_ignored,
 )
-
-PAUSE = timedelta(hours=1)

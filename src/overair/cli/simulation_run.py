@@ -17,9 +17,9 @@ from overair.cli.screen import Screen
 from overair.clock import SystemClock
 from overair.simulation.batch import Ground, run_seeds
 from overair.simulation.generate import generate
+from overair.simulation.running import Outcome, memory
 from overair.simulation.scenario import Scenario
 from overair.simulation.shrink import shrink
-from overair.simulation.world import Outcome, memory
 
 _YEAR_S = 365.25 * 86_400
 _SHOWN = 20

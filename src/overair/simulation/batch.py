@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from overair.simulation.generate import generate
+from overair.simulation.running import Outcome, memory, simulate
 from overair.simulation.scenario import Scenario
 from overair.simulation.template import Template, make_template
-from overair.simulation.world import Outcome, memory, simulate
 
 AHEAD = 4  # seeds that wait for each process
 

@@ -136,7 +136,7 @@ class HttpActor:
         """Switch it on."""
         behaviour = CLUMSY_HTTP if self.plan.clumsy else CAREFUL_HTTP
         if self.plan.slow:
-            behaviour = replace(behaviour, install_s=(600.0, 14_400.0), reboot_s=(10.0, 3600.0))
+            behaviour = replace(behaviour, install_s=(600.0, 100_000.0), reboot_s=(10.0, 3600.0))
         self._lives.append(
             http_core.Device(
                 replace(self._sim, version=self.version),

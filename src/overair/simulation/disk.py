@@ -21,7 +21,7 @@ from overair.simulation.loop import VirtualLoop
 from overair.store.connection import BUSY_TIMEOUT_S, connect
 
 
-class Crash(BaseException):
+class ProcessDiedError(BaseException):
     """The process is no more."""
 
 

@@ -55,6 +55,9 @@ def generate(seed: int) -> Scenario:
     devices = _devices(dice, rules)
     steps = _steps(dice, devices, rules, days)
     faults = _faults(dice, devices, rules, days, steps) if dice.random() < 0.9 else ()
+    # With dice of their own: what came later to be drawn changes nothing of what was there.
+    files = _files(Random(f"files/{seed}"), devices, days)
+    steps = tuple(sorted((*steps, *files), key=lambda step: step.at))
     return Scenario(
         seed=seed, begin=begin, rules=rules, devices=devices, steps=steps, faults=faults
     )
@@ -150,6 +153,32 @@ def _steps(
             campaigns.append((step.campaign, step.at, step.first_day))
     found += [_change(dice, names, campaigns, days) for _ in range(dice.choice((0, 2, 4, 8)))]
     return tuple(sorted(found, key=lambda step: step.at))
+
+
+def _files(dice: Random, devices: tuple[SimulatedDevice, ...], days: int) -> tuple[Step, ...]:
+    """A configuration file: uploaded, given to devices, replaced meanwhile, and a new version of it."""
+    able = tuple(device.name for device in devices if device.kind is Kind.HTTP)
+    if not able or dice.random() < 0.75:
+        return ()
+    at = dice.uniform(200.0, DAY_S)
+    found = []
+    for number in range(1, dice.randint(2, 4)):
+        chosen = tuple(dice.sample(able, dice.randint(1, len(able))))
+        found += [
+            Step(at=at, action=Action.UPLOAD, number=number),
+            Step(at=at + dice.uniform(1.0, 600.0), action=Action.REPLACE, number=number),
+            Step(
+                at=at + dice.uniform(1.0, 1200.0),
+                action=Action.SCHEDULE,
+                campaign=f"f{number}",
+                devices=chosen,
+                package="FILE:",
+                days=dice.randint(1, 3),
+            ),
+            Step(at=at + dice.uniform(600.0, DAY_S), action=Action.REPLACE, number=number),
+        ]
+        at += dice.uniform(HOUR_S, days * DAY_S)
+    return tuple(found)
 
 
 def _schedule(

@@ -17,7 +17,13 @@ from overair.config import Settings
 from overair.devices.lwm2m.udp import OpenSocket
 from overair.push import Transport
 from overair.simulation.clock import ProcessClock, Pulse
-from overair.simulation.disk import Crash, Disk, SimulatedConnection, SimulatedHand, connector
+from overair.simulation.disk import (
+    Disk,
+    ProcessDiedError,
+    SimulatedConnection,
+    SimulatedHand,
+    connector,
+)
 from overair.simulation.loop import PROCESS, VirtualLoop
 from overair.simulation.net import Exchange
 from overair.simulation.template import COST
@@ -109,7 +115,7 @@ class Incarnation:
     def may_die(self, when: str) -> None:
         """A commit comes, or is done: it may be the one at which this ends. Raises Crash."""
         if not self.alive:
-            raise Crash
+            raise ProcessDiedError
         if self.doom is None or self.doom[0] != when:
             return
         count = self.doom[1] - 1
@@ -117,7 +123,7 @@ class Incarnation:
         if count <= 0:
             self._around.note(self.name, f"dies {when} a commit")
             self.die()
-            raise Crash
+            raise ProcessDiedError
 
     def die(self) -> None:
         """From now on nothing of it happens."""

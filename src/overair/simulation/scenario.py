@@ -78,7 +78,7 @@ class SimulatedDevice:
     two_phase: bool = False  # over LwM2M: in queue mode
     start_s: float = 0.0
     clumsy: bool = False  # downloads break, installations fail
-    slow: bool = False  # installing takes hours
+    slow: bool = False  # installing takes hours: somebody has to say yes, perhaps
     sleepy: bool = False  # over OMA-DM: without power at times
 
     @property

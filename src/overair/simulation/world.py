@@ -1,30 +1,20 @@
-"""A run: a scenario's processes, devices, people and faults in one thread, until all is quiet.
+"""The world of a scenario: its processes, devices, people and faults in one thread, until all is quiet.
 
-``simulate`` is a function of the scenario alone. First the scenario's steps and faults happen at their times;
+First the scenario's steps and faults happen at their times;
 then everybody gets what he needs (a working process, power, a network without weather), until every campaign
 is over and its time of grace too. What must hold is checked at each commit, now and then as a whole, and at
 the end (``invariants.py``).
 """
 
 import asyncio
-import contextlib
 import contextvars
-import gc
-import logging
-import os
-import sys
-import tempfile
-import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-import structlog
-
-from overair import ids
 from overair.config import Limits, Lwm2m, Omadm, Settings, Slots
 from overair.core.licenses import EVENT, MONTHLY
 from overair.simulation.air import SERVER, Air, Lwm2mActor
@@ -35,10 +25,10 @@ from overair.simulation.devices import (
     SimulatedCarrier,
     Surroundings,
 )
-from overair.simulation.disk import Crash, Disk
-from overair.simulation.invariants import Broken, Judge
+from overair.simulation.disk import Disk, ProcessDiedError
+from overair.simulation.judge import Judge
 from overair.simulation.listeners import Listeners, SimulatedCourier
-from overair.simulation.loop import EndlessError, StuckError, VirtualLoop
+from overair.simulation.loop import VirtualLoop
 from overair.simulation.net import BASE, Network
 from overair.simulation.operators import Ledger, Operator, subscribe
 from overair.simulation.process import Incarnation
@@ -55,7 +45,6 @@ from overair.simulation.scenario import (
 )
 from overair.simulation.template import (
     INSTALLATION_KEY,
-    Template,
     http_devices,
     lwm2m_devices,
     omadm_devices,
@@ -68,7 +57,6 @@ DOWN_S: Final = 20.0  # from a crash to the next start, at the least
 LOOK_S: Final = 6 * 3600.0  # between two looks at everything
 QUIET_S: Final = DAY_S / 2  # after the last campaign's end, beside the grace
 UNFORESEEN: Final = "nothing is unforeseen"
-ENDINGS: Final = 50  # turns that a task has to end in, when all is over
 LISTENING: Final = frozenset(
     {
         Trouble.LISTENER_FAILS,
@@ -77,25 +65,6 @@ LISTENING: Final = frozenset(
         Trouble.LISTENER_ACCEPTS_UNHEARD,
     }
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What came of a run."""
-
-    seed: int
-    broken: tuple[Broken, ...]
-    digest: str
-    virtual_s: float
-    device_s: float
-    turns: int
-    commits: int
-    requests: int
-    campaigns: int
-    attempts: int
-    faults: Counter[str]
-    lines: tuple[str, ...]
-    errors: tuple[str, ...] = ()
 
 
 @dataclass
@@ -204,7 +173,7 @@ class World:
     # The scenario --------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """All of the scenario, and what follows. Raises Broken."""
+        """All of the scenario, and what follows. Raises BrokenError."""
         scenario = self.scenario
         for number in range(scenario.rules.processes):
             self.boot(f"p{number}")
@@ -337,7 +306,7 @@ class World:
     def handle(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """What asyncio has nobody to tell."""
         error = context.get("exception")
-        if isinstance(error, Crash):
+        if isinstance(error, ProcessDiedError):
             return
         self.errors.append(f"{context.get('message')}: {error!r}")
 
@@ -383,113 +352,3 @@ def _lwm2m(scenario: Scenario) -> Lwm2m:
         plain_download=True,
         public_coap=f"{SERVER[0]}:{SERVER[1]}",
     )
-
-
-# Running it ----------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def memory() -> Iterator[Path]:
-    """A directory in memory, where there is such a place."""
-    where = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - mkdtemp's own names
-    with tempfile.TemporaryDirectory(prefix="overair-simulation-", dir=where) as directory:
-        yield Path(directory)
-
-
-@contextlib.contextmanager
-def overhearing(judge: Judge | None) -> Iterator[None]:
-    """Listen to the log: what the server itself did not foresee is a finding."""
-    before = structlog.get_config()
-
-    def hear(_logger: Any, _method: str, event: Any) -> Any:
-        if judge is not None and event.get("exc_info"):
-            given = event["exc_info"]
-            error = given if isinstance(given, BaseException) else sys.exception()
-            trace = "".join(traceback.format_exception(error)).strip().splitlines()
-            judge.find(UNFORESEEN, f"{event.get('event')}: {' | '.join(trace[-3:])}")
-        raise structlog.DropEvent
-
-    structlog.configure(
-        processors=[hear],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-        cache_logger_on_first_use=False,
-    )
-    try:
-        yield
-    finally:
-        structlog.configure(**before)
-
-
-def simulate(scenario: Scenario, template: Template, directory: Path, *, trace: bool) -> Outcome:
-    """Run a scenario in an empty directory."""
-    template.copy(directory)
-    dice = scenario.dice("ids")
-    shuffled = scenario.dice("order") if scenario.rules.shuffled else None
-    loop = VirtualLoop(shuffled=shuffled)
-    transcript = Transcript(loop, scenario.begin, keep=trace)
-    collects = gc.isenabled()
-    gc.disable()  # when a cycle is collected must not make a difference
-    broken: list[Broken] = []
-    try:
-        with ids.drawn_from(dice.randbytes):
-            asyncio.set_event_loop(loop)
-            world = World(scenario, loop, directory, transcript)
-            loop.set_exception_handler(world.handle)
-            with overhearing(world.judge):
-                try:
-                    loop.run_until_complete(world.run())
-                except Broken as error:
-                    broken.append(error)
-                except (StuckError, EndlessError) as error:
-                    broken.append(Broken("the system lives", str(error)))
-            broken = [*world.judge.broken, *broken]
-            with overhearing(None):
-                _take_down(world)
-            for name, rows in world.judge.content():
-                transcript.add(repr((name, rows)).encode())
-    finally:
-        asyncio.set_event_loop(None)
-        loop.close()
-        if collects:
-            gc.enable()
-    return Outcome(
-        seed=scenario.seed,
-        broken=tuple(broken[:5]),
-        digest=transcript.digest(),
-        virtual_s=loop.time(),
-        device_s=loop.time() * len(scenario.devices),
-        turns=loop.turns,
-        commits=world.disk.commits,
-        requests=world.network.requests,
-        campaigns=len(world.ledger.campaigns),
-        attempts=world.judge.attempts,
-        faults=world.faults
-        + Counter({k.value: v for k, v in world.listeners.troubles.items()})
-        + Counter({Trouble.FULL_DISK.value: 0}),
-        lines=tuple(transcript.lines),
-        errors=tuple(world.errors[:5]),
-    )
-
-
-def _take_down(world: World) -> None:
-    """End everybody's tasks, so that nothing is left for the collector to complain about."""
-    loop = world.loop
-    loop.set_exception_handler(lambda *_: None)
-    loop.drop_timers()
-    lives = [*world.dead, *(p for p in world.processes.values() if p is not None)]
-    for process in lives:
-        process.ready = False
-        for connection in process.connections:
-            connection.die()
-        process.alive = True  # its tasks may end now; there is nothing they could do
-        loop.resume([*process.dropped, *(process.held or ())])
-        process.held = None
-    world.processes.clear()
-    for _ in range(ENDINGS):
-        tasks = asyncio.all_tasks(loop)
-        if not tasks:
-            break
-        for task in tasks:
-            task.cancel()
-        loop.run_until_complete(asyncio.sleep(0))
-        loop.drop_timers()

@@ -1,0 +1,160 @@
+"""What must hold at the end, when faults have stopped and everything has had its time; ``ENDS`` lists it.
+
+The store is held against what others wrote down: devices their journals, listeners what they received, operators
+what they were told was done.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from overair.simulation.invariants import CLOSED, FINAL, OVER, Bench, Findings
+from overair.simulation.scenario import Trouble
+from overair.simulation.template import VERSIONS
+from overair.store import witness
+
+# After these what was sent may be sent again: nobody remembers it.
+_FORGETS: Final = frozenset(
+    {Trouble.CRASH, Trouble.PAUSE, Trouble.SLOW_DISK, Trouble.FULL_DISK, Trouble.CLOCK}
+)
+
+
+def everything_ends(judge: Bench, world: Any) -> Findings:
+    """Every campaign ends, and every device in it, but for those that are tried on without limit."""
+    for uuid, (status, closing_event, _) in witness.campaigns(judge.tx).items():
+        if status not in OVER or closing_event is not None:
+            yield f"campaign {uuid} is {status}, with {closing_event} to be carried to its devices"
+    for member in witness.members(judge.tx):
+        tried_on = member.state == "queued" and (member.version, member.protocol) == (1, "OMADM")
+        if member.state not in FINAL and not tried_on:
+            yield f"{member.imei} in {member.uuid} is {member.state}"
+    for attempt in witness.tries(judge.tx).values():
+        if attempt.state not in CLOSED and attempt.upgrade_state != "queued":
+            yield f"attempt {attempt.id} of {attempt.imei} is {attempt.state}"
+
+
+def reports_are_kept(judge: Bench, world: Any) -> Findings:
+    """What a device over HTTP was told had been taken is there, and had its effect."""
+    tries, said = witness.tries(judge.tx), witness.said(judge.tx)
+    limit = judge.settings.limits.feedback_per_attempt
+    for imei, truth in judge.http_truths(world):
+        for report in truth.reports:
+            if report.status != 200:
+                continue
+            attempt = tries.get(report.action_id)
+            if attempt is None:
+                yield f"{imei} reported on {report.action_id}, of which nothing is known"
+                continue
+            kept = (report.action_id, report.execution, report.finished) in said
+            if not kept and attempt.feedback < limit:
+                yield f"{report.execution}/{report.finished} of {imei} on {attempt.id} was lost"
+            if (report.resource, report.execution) != ("deploymentBase", "closed"):
+                continue
+            wanted = "finished" if report.finished == "success" else "failed"
+            if attempt.state != wanted:
+                yield f"{imei} closed {attempt.id} with {report.finished}; it is {attempt.state}"
+            if wanted == "finished" and attempt.upgrade_state != "succeeded":
+                yield f"{imei} succeeded in {attempt.id}, and is {attempt.upgrade_state}"
+
+
+def pushed_success_is_true(judge: Bench, world: Any) -> Findings:
+    """A device that is told to come and succeeded has installed it, and is said to run what it has run."""
+    known = witness.versions(judge.tx)
+    succeeded = [m for m in witness.members(judge.tx) if m.state == "succeeded"]
+    for actor in judge.told_actors(world):
+        installed = actor.installed()
+        for member in succeeded:
+            if member.imei == actor.imei and member.to_version not in installed:
+                yield f"{actor.imei} succeeded in {member.uuid}, and installed {installed}"
+        if known[actor.imei] not in [*installed, VERSIONS[0]]:
+            yield f"{actor.imei} is said to run {known[actor.imei]}, and installed {installed}"
+
+
+def success_is_true(judge: Bench, world: Any) -> Findings:
+    """A device over HTTP that succeeded has installed what it was given."""
+    tries = witness.tries(judge.tx).values()
+    for imei, truth in judge.http_truths(world):
+        installed = {install.action_id for install in truth.installs}
+        closed = {
+            report.action_id
+            for report in truth.reports
+            if report.execution == "closed" and report.finished == "success"
+        }
+        judge.installed.setdefault(imei, set()).update(installed | closed)
+    for attempt in tries:
+        if attempt.protocol != "HTTP" or attempt.state != "finished":
+            continue
+        if attempt.imei in judge.installed and attempt.id not in judge.installed[attempt.imei]:
+            yield f"{attempt.imei} finished {attempt.id}, and never installed it"
+
+
+def messages_arrive(judge: Bench, world: Any) -> Findings:
+    """Each message reached its listener, in order, at least once, or was given up for a reason."""
+    heard: dict[int, int] = {}
+    first: dict[int, int] = {}
+    for place, received in enumerate(world.listeners.received):
+        first.setdefault(received.message, place)
+        if received.heard:
+            heard.setdefault(received.message, place)
+    last: dict[tuple[int, str], tuple[int, int]] = {}
+    tries = len(judge.settings.callback_retry_s) + 1
+    for letter in witness.letters(judge.tx):
+        if letter.state in ("new", "queued"):
+            yield f"message {letter.id} waits: {letter.state} after {letter.attempts} attempts"
+        elif letter.state == "delivered" and letter.id not in heard:
+            yield f"message {letter.id} is delivered, and nobody heard it"
+        elif letter.state == "dropped" and not letter.outdated and letter.attempts < tries:
+            yield f"message {letter.id} was dropped after {letter.attempts} attempts"
+        stream = (letter.version, letter.stream)
+        if letter.id in first:
+            before = last.get(stream)
+            if before is not None and first[letter.id] < before[1]:
+                yield f"message {letter.id} was sent before {before[0]}, which is older"
+            last[stream] = (letter.id, first[letter.id])
+
+
+def nobody_is_told_twice(judge: Bench, world: Any) -> Findings:
+    """What a listener acknowledged is not sent again, unless a process died, stood still, or could not write."""
+    if any(fault.trouble in _FORGETS for fault in world.scenario.faults):
+        return
+    heard: set[int] = set()
+    for received in world.listeners.received:
+        if received.message in heard:
+            yield f"message {received.message} is sent again"
+        if received.heard:
+            heard.add(received.message)
+
+
+def late_truth_is_believed(judge: Bench, world: Any) -> Findings:
+    """No device that says how an attempt ended, which had only expired, is told that it is too late."""
+    tries = witness.tries(judge.tx)
+    for imei, truth in judge.http_truths(world):
+        for report in truth.reports:
+            attempt = tries.get(report.action_id)
+            if (
+                attempt is not None
+                and (report.resource, report.execution) == ("deploymentBase", "closed")
+                and attempt.state == "expired"
+            ):
+                yield f"{imei} closed {attempt.id}, was answered {report.status}; it is expired"
+
+
+def the_word_is_kept(judge: Bench, world: Any) -> Findings:
+    """What operators were told was done is so: campaigns are there, and stopped ones are stopped."""
+    known = witness.campaigns(judge.tx)
+    for asked in world.ledger.campaigns.values():
+        if asked.uuid not in known:
+            yield f"campaign {asked.name} was acknowledged and is not there"
+        elif asked.stopped_at and known[asked.uuid][0] not in ("cancelled", "aborted"):
+            yield f"campaign {asked.name} was stopped, and is {known[asked.uuid][0]}"
+
+
+ENDS: Final[tuple[Callable[[Bench, Any], Findings], ...]] = (
+    everything_ends,
+    reports_are_kept,
+    pushed_success_is_true,
+    success_is_true,
+    messages_arrive,
+    nobody_is_told_twice,
+    late_truth_is_believed,
+    the_word_is_kept,
+)
