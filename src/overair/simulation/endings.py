@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from overair.simulation.invariants import CLOSED, FINAL, OVER, Bench, Findings
 from overair.simulation.scenario import Trouble
-from overair.simulation.template import VERSIONS
+from overair.simulation.template import ACCOUNT, VERSIONS
 from overair.store import witness
 
 # After these what was sent may be sent again: nobody remembers it.
@@ -146,6 +146,34 @@ def the_word_is_kept(judge: Bench, world: Any) -> Findings:
             yield f"campaign {asked.name} was acknowledged and is not there"
         elif asked.stopped_at and known[asked.uuid][0] not in ("cancelled", "aborted"):
             yield f"campaign {asked.name} was stopped, and is {known[asked.uuid][0]}"
+
+
+_SHOWN: Final = {
+    "rejected": "DeviceRejected",
+    "succeeded": "UpgradeSuccess",
+    "failed": "UpgradeFailed",
+    "cancelled": "CampaignCancelled",
+    "aborted": "CampaignAborted",
+}
+
+
+async def told_truly(judge: Bench, world: Any) -> list[str]:
+    """What the API says of each v2 campaign's devices at the end is what the store holds."""
+    held: dict[str, dict[str, str]] = {}
+    for member in witness.members(judge.tx):
+        held.setdefault(member.uuid, {})[member.imei] = _SHOWN.get(member.state, member.state)
+    found = []
+    for asked in world.ledger.campaigns.values():
+        if asked.version != 2 or asked.uuid not in held:
+            continue
+        path = f"/api/fota/v2/reports/{ACCOUNT}/campaigns/{asked.uuid}/devices"
+        answer = await world.operator.call(world.scenario.dice("auditor"), "GET", path)
+        shown = {item["deviceId"]: item["status"] for item in answer["deviceList"]}
+        if shown != held[asked.uuid]:
+            found.append(f"{asked.name} is shown as {shown}, and holds {held[asked.uuid]}")
+        if answer["totalDevice"] != len(shown):
+            found.append(f"{asked.name} is said to have {answer['totalDevice']} devices of {shown}")
+    return found
 
 
 ENDS: Final[tuple[Callable[[Bench, Any], Findings], ...]] = (

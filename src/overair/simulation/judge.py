@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from overair.config import Settings
-from overair.simulation.endings import ENDS
+from overair.simulation.endings import ENDS, told_truly
 from overair.simulation.invariants import CHANGES, DAY, BrokenError, midnight, told_once
 from overair.simulation.transcript import Transcript
 from overair.store import verify, witness
@@ -110,12 +110,14 @@ class Judge:
         days = [end for _, _, end in witness.campaigns(self.tx).values()]
         return midnight(max(days)) + DAY if days else None
 
-    def at_the_end(self, world: Any) -> None:
+    async def at_the_end(self, world: Any) -> None:
         """Everything, and what only holds at the end. Raises BrokenError."""
         self._looked = -1
         for rule in ENDS:
             for text in rule(self, world):
                 self.find(rule.__name__.replace("_", " "), text)
+        for text in await told_truly(self, world):
+            self.find("told truly", text)
         self.look_at_all()
 
     def content(self) -> list[tuple[str, list[tuple[Any, ...]]]]:

@@ -199,7 +199,7 @@ class World:
         finally:
             looking.cancel()
         self._check()
-        self.judge.at_the_end(self)
+        await self.judge.at_the_end(self)
 
     async def _until(self, at: float) -> None:
         await asyncio.sleep(max(0.0, at - self.loop.time()))
@@ -231,6 +231,9 @@ class World:
 
     async def _calm(self) -> None:
         """No more faults: let everything come to its end."""
+        for process in self.processes.values():
+            if process is not None:
+                process.doom = None
         while True:
             for actor in self.actors.values():
                 if isinstance(actor, HttpActor) and not actor.is_on:
