@@ -151,6 +151,21 @@ class Lwm2m(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     block_bytes: Annotated[
         int, Meta(ge=16, le=1024, description="Bytes to a block of an image, a power of two.")
     ] = 1024
+    severity: Annotated[
+        str,
+        Meta(
+            pattern="^(|critical|mandatory|optional)$",
+            description="What devices that have it (5/0/11) are told of how urgent an update is. Empty: nothing.",
+        ),
+    ] = ""
+    max_defer_s: Annotated[
+        int,
+        Meta(
+            ge=-1,
+            le=2**31 - 1,
+            description="Seconds for which a device's user may put an update off, told to devices that have it (5/0/13); 0: not at all. After that, or a day with -1, which tells nothing, the attempt has failed.",
+        ),
+    ] = -1
     report_timeout_s: Annotated[
         Positive,
         Meta(

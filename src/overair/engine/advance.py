@@ -24,7 +24,7 @@ from overair.core.attempt import AttemptEvent, AttemptState
 from overair.core.attempt import after as attempt_after
 from overair.core.campaign import BEFORE_START, CampaignEvent, CampaignStatus, after
 from overair.core.ids import CampaignId
-from overair.core.protocols import OMADM, PUSHED
+from overair.core.protocols import LWM2M, OMADM, PUSHED
 from overair.core.terms import TERMS
 from overair.core.upgrade import OPEN, Reason, UpgradeEvent, UpgradeState
 from overair.engine import slots
@@ -290,6 +290,8 @@ def _call_off(tx: Tx, attempt: attempts.Attempt, campaign: Campaign, now: dateti
     )
     if not waits:
         attempts.release_device(tx, attempt)
+    if campaign.protocol == LWM2M:
+        tx.hint("lwm2m")  # what is on its way to the device is stopped, and taken back
 
 
 def expire(tx: Tx, settings: Settings, now: datetime) -> int:

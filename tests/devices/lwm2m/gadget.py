@@ -162,6 +162,9 @@ class Gadget:
                 return self.given_image(request.payload)
             case aiocoap.PUT if path == "5/0/1":
                 return self.given_uri(request.payload.decode())
+            case aiocoap.PUT if path in ("5/0/11", "5/0/13") and path in self.values:
+                self.values[path] = request.payload.decode()
+                return Message(code=CHANGED)
             case aiocoap.PUT if request.opt.uri_query:
                 return Message(code=CHANGED)
             case aiocoap.POST if path == "5/0/2":

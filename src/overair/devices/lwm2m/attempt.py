@@ -11,6 +11,7 @@ on where the last one was; a device that is silent ends this, and its next conta
 Not in here: whose turn it is and what an outcome means (``engine/push``).
 """
 
+import functools
 from dataclasses import replace
 from typing import Final
 
@@ -62,9 +63,11 @@ async def carry_on(device: Device, rooms: AttemptRooms) -> None:
             log.error("an attempt that was ended is not at its end", attempt=done)
             return
         attempt = _Attempt(device, rooms, work)
+        rooms.under_way[work.job.attempt_id] = device.id
         try:
             await attempt.run()
         finally:
+            del rooms.under_way[work.job.attempt_id]
             attempt.leave()
         if attempt.over:
             done = work.job.attempt_id
@@ -75,6 +78,7 @@ async def _clean_up(device: Device, rooms: AttemptRooms) -> None:
     attempt_id = await rooms.db.read(effects.called_off, device.id)
     if attempt_id is None:
         return
+    device.forget_machine()
     reading = await machine.read_all(device)
     state = None if reading is None else reading.state
     holds = reading is not None and state not in (None, State.IDLE)
@@ -208,13 +212,18 @@ class _Attempt(Installing):
         async with self._rooms.transfers:
             if not await self._is_current():
                 return None
-            return await send_image(
-                self._device,
-                self._work.job,
-                self._rooms.settings.lwm2m,
-                self._rooms.exchanges,
-                self._rooms.files.images,
-            )
+            rooms, job = self._rooms, self._work.job
+            try:
+                return await send_image(
+                    self._device,
+                    job,
+                    rooms.settings.lwm2m,
+                    rooms.exchanges,
+                    rooms.files.images,
+                    functools.partial(rooms.pushing.__setitem__, job.attempt_id),
+                )
+            finally:
+                rooms.pushing.pop(job.attempt_id, None)
 
     async def _refused(self, response: Response, chosen: Delivery) -> bool:
         """The device does not take it; whether there is another way to try."""
@@ -273,6 +282,7 @@ class _Attempt(Installing):
         pull = self._track.method != PUSH
         patience_s = pull_s(self._work.job.size_bytes) if pull else float(PUSHED_S)
         changed = cleared = False
+        location = self._device.client.registration.location
         while True:
             reading = await machine.state_and_result(self._device)
             changed = changed or reading.state not in (None, State.IDLE)
@@ -282,6 +292,11 @@ class _Attempt(Installing):
             )
             if found.step is Step.APPLY:
                 await self._downloaded()
+                return
+            restarted = self._device.client.registration.location != location
+            if found.step is Step.WAIT and restarted and reading.state == State.IDLE:
+                # It has forgotten what it was to fetch.
+                await self._prepare()
                 return
             if found.step is Step.WAIT and pull:
                 found = self._stalled(reading) or found

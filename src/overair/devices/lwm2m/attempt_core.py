@@ -1,12 +1,13 @@
 """What all steps of a firmware attempt share: its place in the store, and what is read of its device."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 from overair.clock import Clock
 from overair.config import Settings
+from overair.core.ids import AttemptId, DeviceId
 from overair.devices.lwm2m import effects, machine
 from overair.devices.lwm2m.device import Device
 from overair.devices.lwm2m.effects import Work
@@ -34,6 +35,7 @@ from overair.protocols.lwm2m.values import path_segments
 from overair.store.database import Database
 from overair.store.lwm2m_attempts import Track
 
+_OBSERVED: Final = (STATE, RESULT)
 POLL_S: Final = 15.0  # between two looks at a device that does not notify
 WATCHED_S: Final = 60.0  # and at one that does
 
@@ -48,6 +50,16 @@ class AttemptRooms:
     files: Files
     exchanges: Exchanges
     transfers: asyncio.Semaphore
+    pushing: dict[AttemptId, Handle] = field(default_factory=dict)
+    """Images on their way, to be given up when their attempts are called off."""
+    under_way: dict[AttemptId, DeviceId] = field(default_factory=dict)
+    """Attempts that somebody is at just now."""
+
+    def give_up(self, attempt_id: AttemptId) -> None:
+        """No more is sent of an image that is on its way."""
+        handle = self.pushing.get(attempt_id)
+        if handle is not None:
+            self.exchanges.give_up(handle)
 
 
 class AttemptCore:
@@ -64,10 +76,9 @@ class AttemptCore:
         self.over = False
 
     def leave(self) -> None:
-        """What was observed for it is observed no more."""
+        """What was observed for it is observed no more, if it is over; else it is heard on."""
         if self.over:
-            for handle in self._handles:
-                self._device.cancel(handle)
+            self._device.forget_machine()
 
     # The store
 
@@ -116,9 +127,14 @@ class AttemptCore:
 
     async def _observe(self) -> None:
         """Have changes of state and result told; they only make us read again."""
-        if self._handles:
-            return
-        for path in (STATE, RESULT):
+        client = self._device.client
+        token_of = self._rooms.exchanges.endpoint.token_of
+        self._handles = [each for each in client.machine_handles if token_of(each) is not None]
+        if len(self._handles) == len(_OBSERVED):
+            return  # from an earlier visit, or from another step of this
+        self._device.forget_machine()
+        self._handles = []
+        for path in _OBSERVED:
             request = Request(
                 method=Code.GET,
                 path=path_segments(path),
@@ -131,6 +147,7 @@ class AttemptCore:
                 return
             if handle is not None:
                 self._handles.append(handle)
+                client.machine_handles = (*client.machine_handles, handle)
 
     def _choose(self, reading: FirmwareReading) -> Delivery | None:
         rules = self._rooms.settings.lwm2m
@@ -152,4 +169,4 @@ class AttemptCore:
             return ""
 
     def _patience(self) -> float:
-        return WATCHED_S if len(self._handles) == 2 else POLL_S
+        return WATCHED_S if len(self._handles) == len(_OBSERVED) else POLL_S

@@ -35,6 +35,7 @@ class Client:
         "awake_until",
         "cell_handle",
         "former_peer",
+        "machine_handles",
         "model",
         "news",
         "objects",
@@ -64,6 +65,8 @@ class Client:
         # When its cell was asked for last.
         self.radio_at: datetime | None = None
         self.cell_handle: Handle | None = None
+        # State and result of its update machine, while there is an attempt.
+        self.machine_handles: tuple[Handle, ...] = ()
         # It has said something that whoever waits for it may want to know, since that was asked last;
         # the event is there while somebody waits.
         self.stirred = True

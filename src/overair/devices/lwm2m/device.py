@@ -65,6 +65,15 @@ class Device:
         else:
             self._exchanges.endpoint.cancel(handle, self._exchanges.now())
 
+    def forget_machine(self) -> None:
+        """Ask it to tell no more of its update machine."""
+        client = self._clients.of_device(self.id)
+        if client is None:
+            return
+        handles, client.machine_handles = client.machine_handles, ()
+        for handle in handles:
+            self.cancel(handle)
+
     async def news(self, patience_s: float) -> None:
         """Wait until it says something, or for so long. Raises SilentError if it is gone by then."""
         client = self.reachable()

@@ -175,6 +175,7 @@ class Lwm2m:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.registrar.close()
         await self.visits.close()
+        await self._rooms.files.close()
 
     async def _sweep(self) -> None:
         """End registrations, and sessions, whose time is over."""

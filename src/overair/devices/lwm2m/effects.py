@@ -22,7 +22,7 @@ from overair.engine.push import Job
 from overair.protocols.lwm2m import firmware
 from overair.protocols.lwm2m.firmware import Next
 from overair.protocols.lwm2m.objects import ConnectivityReading, DeviceReading, FirmwareReading
-from overair.protocols.lwm2m.results import ResultClass, is_final
+from overair.protocols.lwm2m.results import Result, ResultClass, is_final
 from overair.store import lwm2m_attempts as store
 from overair.store import lwm2m_watch as watch
 from overair.store import slots
@@ -110,15 +110,30 @@ def downloaded(tx: Tx, work: Work, settings: Settings, now: datetime) -> None:
         push.downloaded(tx, work.job, settings, now, code=2, text="state 2, downloaded")
 
 
-def execute(tx: Tx, work: Work, location: str, settings: Settings, now: datetime) -> Track:
-    """The device is about to be told to update."""
+def execute(
+    tx: Tx, work: Work, location: str, former_result: int, settings: Settings, now: datetime
+) -> Track | None:
+    """The device is about to be told to update; None: it is not, for the attempt was called off."""
+    current = load(tx, work.job.device_id, settings, now)
+    if current is None or current.job.attempt_id != work.job.attempt_id:
+        return None
     push.executed(tx, work.job, settings, now)
     track = replace(
-        store.find(tx, work.job.attempt_id), location=location, accepted=False, deferred_until=None
+        current.track,
+        location=location,
+        former_result=former_result,
+        accepted=False,
+        deferred_until=None,
+        executes=current.track.executes + 1,
     )
-    track = replace(track, executes=track.executes + 1)
     store.put(tx, track)
     return track
+
+
+def put_off(tx: Tx, work: Work, track: Track, settings: Settings, now: datetime) -> None:
+    """The device's user puts the update off."""
+    store.put(tx, track)
+    push.note(tx, work.job, settings, now, code=Result.DEFERRED, text="Update deferred")
 
 
 def succeed(

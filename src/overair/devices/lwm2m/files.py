@@ -5,9 +5,11 @@ download to it: the attempt's number and a MAC under a key that is derived from 
 OMA-DM (``devices/dm/downloads.py``). It is good while the attempt is under way, and then 4.04.
 
 Over CoAP any block may be asked for in any order and size, and nothing is kept between two but how far it
-came, which the attempt looks at.
+came, which the attempt looks at. What was served is written down every few seconds, as over HTTP: a complete
+download is one whether or not the device gets to say so.
 """
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -17,7 +19,9 @@ import structlog
 from overair.artifacts.errors import StorageError
 from overair.clock import Clock
 from overair.config import Settings
+from overair.core import coverage
 from overair.core.attempt import AttemptState
+from overair.core.coverage import Coverage
 from overair.core.ids import AttemptId
 from overair.devices.asgi import Answer, DisconnectError, Receive, Scope, Send, respond
 from overair.devices.asgi import Request as HttpRequest
@@ -42,6 +46,7 @@ _UNDER_WAY: Final = (AttemptState.OFFERED, AttemptState.RUNNING, AttemptState.DO
 KNOWN_S: Final = 5.0  # for so long it is not asked again whether an attempt is under way
 MOST_KNOWN: Final = 10_000
 BUSY_S: Final = 30
+NOTED_S: Final = 5.0  # between two notes of what a device was served over CoAP
 
 
 @dataclass(slots=True)
@@ -51,6 +56,9 @@ class Progress:
     served_bytes: int = 0
     asked_at: float = 0.0
     """Of the clock that does not jump."""
+    noted_at: float = 0.0
+    unnoted: Coverage = coverage.EMPTY
+    """What was served and is not written down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +89,11 @@ class Files:
         self.images = images
         self._known: dict[AttemptId, _Known] = {}
         self._progress: dict[AttemptId, Progress] = {}
+        self._noting: set[asyncio.Task[None]] = set()
+
+    async def close(self) -> None:
+        """Finish writing down what was served."""
+        await asyncio.gather(*self._noting, return_exceptions=True)
 
     # Addresses
 
@@ -144,10 +157,35 @@ class Files:
         if payload is None:
             return None
         progress = self._progress.setdefault(attempt_id, Progress())
-        progress.served_bytes = max(progress.served_bytes, part.offset + part.length)
-        progress.asked_at = self._wall.monotonic()
+        end = part.offset + part.length
+        progress.served_bytes = max(progress.served_bytes, end)
+        now = progress.asked_at = self._wall.monotonic()
+        progress.unnoted = coverage.add(progress.unnoted, part.offset, end)
+        if end == found.size_bytes or now - progress.noted_at >= NOTED_S:
+            progress.noted_at = now
+            sent, progress.unnoted = progress.unnoted, coverage.EMPTY
+            task = asyncio.get_running_loop().create_task(self._note(found, sent))
+            self._noting.add(task)
+            task.add_done_callback(self._noting.discard)
         etag = bytes.fromhex(found.sha256)[:8]
         return block_response(part, payload, size=found.size_bytes, etag=etag)
+
+    async def _note(self, found: Deployment, sent: Coverage) -> None:
+        try:
+            await self._db.transact_brief(
+                note_bytes,
+                found.device_id,
+                found.attempt_id,
+                sent,
+                found.size_bytes,
+                self._settings,
+                self._clock.now(),
+                # It fetches when it is told to, and is tried without limit.
+                guarded=False,
+            )
+        except StoreError as error:
+            # What the device shows in the end counts all the same.
+            log.warning("a download could not be noted", attempt=found.attempt_id, error=str(error))
 
     async def block(self, request: Request, token: str) -> Response:
         """The answer, whatever it takes."""
@@ -222,6 +260,7 @@ class Files:
                 found.size_bytes,
                 self._settings,
                 now,
+                guarded=False,
             )
 
         return await self._sending.serve(

@@ -12,15 +12,19 @@ from datetime import timedelta
 from overair.devices.lwm2m import effects, machine
 from overair.devices.lwm2m.attempt_core import AttemptCore
 from overair.devices.lwm2m.exchanges import SilentError
+from overair.devices.lwm2m.reading import read_path
 from overair.protocols.lwm2m import firmware
-from overair.protocols.lwm2m.delivery import execute_update
+from overair.protocols.lwm2m.delivery import execute_update, write_integer
 from overair.protocols.lwm2m.firmware import Executed, Next, Step
-from overair.protocols.lwm2m.objects import FIRMWARE, FirmwareReading
-from overair.protocols.lwm2m.results import DEFER_S, Result, ResultClass, State
+from overair.protocols.lwm2m.objects import DEFER_PERIOD, FIRMWARE, SEVERITY, FirmwareReading
+from overair.protocols.lwm2m.results import DEFER_S, Result, ResultClass, Severity, State
+from overair.protocols.lwm2m.values import Path, as_integer
 
 
 class Installing(AttemptCore):
     """An attempt whose device has the image."""
+
+    _changed = False  # it has shown something else since it was told to update
 
     # APPLY
 
@@ -30,13 +34,23 @@ class Installing(AttemptCore):
         await self._apply()
 
     async def _apply(self) -> None:
+        await self._prefer()
         while True:
-            if not await self._is_current():
-                return
+            # What it shows before it is told is no outcome of that.
+            before = await machine.state_and_result(self._device)
             location = self._device.reachable().registration.location
-            self._track = await self._rooms.db.transact(
-                effects.execute, self._work, location, self._rooms.settings, self._now
+            told = await self._rooms.db.transact(
+                effects.execute,
+                self._work,
+                location,
+                before.result or 0,
+                self._rooms.settings,
+                self._now,
             )
+            if told is None:
+                self.over = True
+                return
+            self._track, self._changed = told, False
             code: int | None = None
             # It may be restarting already, and not answer: what it shows then is what counts.
             with contextlib.suppress(SilentError):
@@ -55,18 +69,34 @@ class Installing(AttemptCore):
                 await self._check()
                 return
 
+    async def _prefer(self) -> None:
+        """Say how urgent it is, and for how long it may be put off, to a device that has room for that."""
+        rules = self._rooms.settings.lwm2m
+        if rules.severity:
+            await self._set(SEVERITY, Severity[rules.severity.upper()])
+        if rules.max_defer_s >= 0:
+            await self._set(DEFER_PERIOD, rules.max_defer_s)
+
+    async def _set(self, path: Path, value: int) -> None:
+        device = self._device
+        found = await read_path(device.client, device.ask, path, device.seconds())
+        if found and path in found and as_integer(found[path]) != value:
+            # Should it not want to be told, it does as it likes.
+            await device.ask(write_integer(path, value))
+
     # CHECK
 
     async def _check(self) -> None:
         await self._observe()
         while True:
-            if await self._is_deferred():
-                return
             reading = await self._checked_reading()
             version = await self._version()
+            self._changed = self._changed or self._is_another(reading)
             found = firmware.check(reading, version, self._executed())
             if self._never_took_it(found, reading):
                 found = replace(found, step=Step.EXECUTE)
+            if found.step is Step.DEFERRED:
+                found = await self._put_off(found)
             match found.step:
                 case Step.SUCCEEDED:
                     await self._succeed(version, found)
@@ -77,14 +107,32 @@ class Installing(AttemptCore):
                 case Step.EXECUTE:
                     await self._apply()
                     return
-                case Step.DEFERRED:
-                    until = self._now + timedelta(seconds=DEFER_S)
-                    await self._keep(replace(self._track, deferred_until=until))
                 case _:
                     pass
             await self._device.news(self._patience())
             if not await self._is_current():
                 return
+
+    def _is_another(self, reading: FirmwareReading | None) -> bool:
+        """Whether it shows something else than when it was told to update."""
+        return reading is not None and (
+            reading.state not in (None, State.DOWNLOADED)
+            or reading.result not in (None, self._track.former_result)
+        )
+
+    async def _put_off(self, found: Next) -> Next:
+        """Its user has put it off: that is waited for as long as is allowed, once."""
+        until = self._track.deferred_until
+        if until is None:
+            allowed_s = self._rooms.settings.lwm2m.max_defer_s
+            until = self._now + timedelta(seconds=DEFER_S if allowed_s < 0 else allowed_s)
+            self._track = replace(self._track, deferred_until=until)
+            await self._rooms.db.transact(
+                effects.put_off, self._work, self._track, self._rooms.settings, self._now
+            )
+        if self._now < until:
+            return found
+        return firmware.failed(found.reason, ResultClass.WAIT, Result.DEFERRED)
 
     async def _checked_reading(self) -> FirmwareReading | None:
         if not self._device.client.objects.has(FIRMWARE):
@@ -92,14 +140,19 @@ class Installing(AttemptCore):
         return await machine.state_and_result(self._device)
 
     def _executed(self) -> Executed:
-        executed_at = self._work.job.executed_at
-        elapsed = 0.0 if executed_at is None else (self._now - executed_at).total_seconds()
+        since = self._work.job.executed_at or self._now
+        if self._track.deferred_until is not None:
+            # Its user may say so until then; what follows takes as long as it always does.
+            since = max(since, self._track.deferred_until)
+        elapsed = max(0.0, (self._now - since).total_seconds())
         location = self._device.client.registration.location
         return Executed(
             target=self._work.job.to_version,
             registered=bool(self._track.location) and location != self._track.location,
             executed=self._track.executes,
             elapsed_s=elapsed,
+            remembered=self._track.former_result,
+            changed=self._changed,
             require_version=self._rooms.settings.lwm2m.require_version,
         )
 
@@ -112,12 +165,3 @@ class Installing(AttemptCore):
             and not self._track.accepted
             and self._track.executes < 2
         )
-
-    async def _is_deferred(self) -> bool:
-        """Whether its user has put it off for too long; else wait that long."""
-        until = self._track.deferred_until
-        if until is None or self._now < until:
-            return False
-        why = firmware.failed("Update deferred", ResultClass.WAIT, Result.DEFERRED)
-        await self._fail(why)
-        return True

@@ -1,6 +1,7 @@
 """An image on its way to one device, in blocks, from pieces that all transfers share (``lwm2m.md`` 9)."""
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 
@@ -18,9 +19,14 @@ log = structlog.get_logger()
 
 
 async def send_image(
-    device: Device, job: Job, rules: Lwm2m, exchanges: Exchanges, images: Images
+    device: Device,
+    job: Job,
+    rules: Lwm2m,
+    exchanges: Exchanges,
+    images: Images,
+    on_begin: Callable[[Handle], None],
 ) -> Response:
-    """Push it, and return the answer to the last block. Raises SilentError."""
+    """Push it, and return the answer to the last block. Raises SilentError, if it is given up, too."""
     loads: set[asyncio.Task[None]] = set()
     handles: list[Handle] = []
 
@@ -33,6 +39,10 @@ async def send_image(
             exchanges.give_up(handles[0])
         else:
             exchanges.resume(handles[0])
+
+    def begin(handle: Handle) -> None:
+        handles.append(handle)
+        on_begin(handle)
 
     def read(offset: int, length: int) -> bytes | None:
         found = images.at_hand(job.sha256, offset, length)
@@ -51,5 +61,5 @@ async def send_image(
         job.size_bytes,
         read,
         size.bit_length() - 5,
-        handles.append,
+        begin,
     )

@@ -183,9 +183,12 @@ class Visits:
 
     async def _find(self) -> None:
         after = AttemptId(0)
+        # Whoever begins while we look is open, and may not be among those that are read.
+        under_way = dict(self._attempts.under_way)
         while found := await self._db.read(store.open_attempts, after, FOUND):
             after = found[-1][0]
-            for _, device_id in found:
+            for attempt_id, device_id in found:
+                under_way.pop(attempt_id, None)
                 client = self._clients.of_device(device_id)
                 if client is None or not client.is_there(self._exchanges.now()):
                     continue
@@ -195,6 +198,12 @@ class Visits:
                 else:
                     self._begin(client, _Asked(turn=True))
             await asyncio.sleep(0)
+        for attempt_id, device_id in under_way.items():
+            # Called off, or over in another way: what it left at the device is taken back.
+            self._attempts.give_up(attempt_id)
+            client = self._clients.of_device(device_id)
+            if client is not None:
+                self._begin_if_there(client, _Asked(turn=True))
 
     async def _find_asked(self) -> None:
         since = self._clock.now() - timedelta(seconds=self._rules.report_timeout_s)

@@ -12,7 +12,7 @@ from overair.core.push import Call, carry_on
 from overair.core.upgrade import FINAL, Reason, UpgradeState
 from overair.engine.push.opening import Wake, begin, next_session, wake_of
 from overair.engine.setbacks import set_back
-from overair.store import attempts, campaigns, polls, push, upgrades
+from overair.store import attempts, campaigns, lwm2m_attempts, polls, push, upgrades
 from overair.store.attempts import Attempt
 from overair.store.campaigns import Campaign
 from overair.store.database import Tx
@@ -169,6 +169,9 @@ def _attend_visited(
         over_at, reason = own.verify_until, Reason.VERSION_UNCHANGED
     elif attempt.state in AT_WORK:
         silent_from = own.executed_at or attempt.offered_at
+        deferred_until = lwm2m_attempts.find(tx, attempt.id).deferred_until
+        if deferred_until is not None:
+            silent_from = max(silent_from, deferred_until)  # its user may put it off until then
         over_at = silent_from + timedelta(seconds=settings.omadm.report_timeout_s)
         reason = Reason.REPORT_LOST
     else:

@@ -20,7 +20,7 @@ from overair.protocols.lwm2m.objects import (
     UPDATE,
     FirmwareReading,
 )
-from overair.protocols.lwm2m.values import path_segments
+from overair.protocols.lwm2m.values import Path, path_segments
 
 LONGEST_URI = 255
 # After the last block, the device may take this long to see that it has the package.
@@ -147,6 +147,16 @@ def write_package() -> Request:
 def execute_update() -> Request:
     """Tell a device to apply what it has."""
     return Request(method=Code.POST, path=path_segments(UPDATE))
+
+
+def write_integer(path: Path, value: int) -> Request:
+    """Set a resource that is a number."""
+    return Request(
+        method=Code.PUT,
+        path=path_segments(path),
+        content_format=ContentFormat.TEXT,
+        payload=b"%d" % value,
+    )
 
 
 def reset_request(move: ResetMove) -> Request:

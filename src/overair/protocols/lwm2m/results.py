@@ -14,6 +14,14 @@ class State(IntEnum):
     UPDATING = 3
 
 
+class Severity(IntEnum):
+    """How urgent an update is, as its device is told (5/0/11)."""
+
+    CRITICAL = 0
+    MANDATORY = 1
+    OPTIONAL = 2
+
+
 class Result(IntEnum):
     """How its last update went, or why it did not."""
 
