@@ -43,6 +43,7 @@ FAULTS = {
     ),
     "slots are taken": "update slot_taken set share = share - 1",
     "license pool": "update subscription set license_used_count = 7",
+    "license bound": "update subscription set license_count = 0",
     "license account": (
         "update license set account_id = (select id from account order by id limit 1)"
     ),

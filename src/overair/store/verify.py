@@ -190,6 +190,15 @@ CHECKS: tuple[Check, ...] = (
         ),
     ),
     Check(
+        name="license bound",
+        says="no more licences are there to stay than were bought",
+        find=_query(
+            "select s.account_id, s.license_count, count(l.device_id) from subscription s"
+            " join license l on l.account_id = s.account_id and not l.ends_after_upgrade"
+            " group by s.account_id, s.license_count having count(l.device_id) > s.license_count"
+        ),
+    ),
+    Check(
         name="license account",
         says="a licence belongs to the account of its device",
         find=_query(
