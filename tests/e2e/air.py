@@ -213,7 +213,9 @@ class Air:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.server.close()
 
-    async def schedule(self, start: date, end: date, windows: Windows) -> CampaignId:
+    async def schedule(
+        self, start: date, end: date, windows: Windows, *, api_version: int = 3
+    ) -> CampaignId:
         """The campaign, over all devices."""
 
         def ask(tx: Tx) -> CampaignId:
@@ -222,7 +224,7 @@ class Air:
             request = CampaignRequest(
                 uuid="9a4b6dd6-7a1f-4b5c-8a7e-2a9c86d5a001",
                 account_id=AccountId(row[0]),
-                api_version=3,
+                api_version=api_version,
                 kind="software",
                 name="month",
                 package_name=FIRMWARE,
