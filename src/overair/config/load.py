@@ -30,6 +30,8 @@ TABLES: Final[dict[str, type[msgspec.Struct]]] = {
 }
 # By the end of a name: what lies beyond ends outside the calendar, or never.
 _MOST = {"_s": 10**9, "_days": 36_500, "_months": 1200, "_rate": 10**6}
+_LEAST = {"lwm2m_max_defer_s": -1}
+"""The least of what may be below 0, which its type says too."""
 
 
 class ConfigError(Exception):
@@ -131,9 +133,10 @@ def _check(settings: Settings) -> None:
     """What a type cannot say."""
     for name, value in _every(settings):
         most = next((most for end, most in _MOST.items() if name.endswith(end)), None)
+        least = _LEAST.get(name, 0)
         for one in value if isinstance(value, tuple) else (value,):
-            if most is not None and not 0 <= one <= most:
-                raise ConfigError(f"settings: {name}: has to be from 0 to {most}")
+            if most is not None and not least <= one <= most:
+                raise ConfigError(f"settings: {name}: has to be from {least} to {most}")
     try:
         host, port = settings.listen
     except ValueError:
