@@ -21,7 +21,7 @@ from bench import overair
 from bench.findings import Findings, Row, run
 from bench.load import Order
 from bench.omadm_load import KINDS, MAKE, MODEL, VERSION, secrets_of
-from bench.process import Server
+from bench.process import QUIET_SHARE, Server, settle
 
 AT_ONCE = 64
 BAR = 500
@@ -30,6 +30,8 @@ IMAGE_BYTES = 16 * 1024
 VERSION_TO = "02"
 CONSTANT_S = 3.0
 PART = 5_000  # devices of one campaign
+START_RESTS = 9
+"""How often the server is waited for when campaigns begin: to check a device and to turn to it is no part of its session."""
 _WORDS = {"inventory": "first contact, inventory", "command": "four messages, to the command"}
 
 
@@ -63,6 +65,9 @@ def measure(directory: Path, devices: int, findings: Findings) -> None:
         imeis = list(tokens)
         for first in range(0, devices, PART):
             api.start_upgrade(FIRMWARE, VERSION_TO, imeis[first : first + PART])
+        for _ in range(START_RESTS):
+            if settle(server) < QUIET_SHARE:
+                break
         _sessions("command", devices, 2, fleet, server, findings)
         findings.facts["omadm_peak_mib"] = server.peak_mib()
         complaint = overair.verify(data)
