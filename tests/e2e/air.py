@@ -41,7 +41,7 @@ from overair.sim.lwm2m.profile import Behaviour
 from overair.sim.lwm2m.roster import Lwm2mDevice
 from overair.sim.lwm2m.steps import Now
 from overair.sim.lwm2m.tally import Tally
-from overair.sim.omadm.steps import Answer, Fetch
+from overair.sim.requests import Answer, Fetch
 from overair.store import Tx, campaigns, upgrades
 from overair.store import push as due
 from overair.store.upgrades import Upgrade

@@ -35,8 +35,9 @@ from overair.push import letters
 from overair.sim.omadm.device import Device
 from overair.sim.omadm.profile import Behaviour
 from overair.sim.omadm.roster import OmadmDevice, generate_roster
-from overair.sim.omadm.steps import Answer, Attach, Fetch, Post, Step
+from overair.sim.omadm.steps import Attach, Step
 from overair.sim.omadm.tally import Tally
+from overair.sim.requests import Answer, Fetch, Post
 from overair.store import Tx, attempts, campaigns, upgrades
 from overair.store import push as due
 from overair.store.upgrades import Upgrade

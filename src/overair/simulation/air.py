@@ -18,7 +18,7 @@ from overair.sim.lwm2m.device import Device
 from overair.sim.lwm2m.profile import Behaviour
 from overair.sim.lwm2m.roster import Lwm2mDevice, generate_cells
 from overair.sim.lwm2m.steps import Now
-from overair.sim.omadm.steps import Answer, Fetch
+from overair.sim.requests import Answer, Fetch
 from overair.simulation.devices import Surroundings, as_answer
 from overair.simulation.net import BASE, NoAnswerError
 from overair.simulation.process import Incarnation

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from overair.push.transport import Contact, Sent
 from overair.sim import device as http_core
 from overair.sim import profile as http_profile
+from overair.sim import requests
 from overair.sim import steps as http_steps
 from overair.sim.omadm import device as omadm_core
 from overair.sim.omadm import profile as omadm_profile
@@ -311,18 +312,18 @@ class OmadmActor:
             step = self.core.receive(step, answer, self._around.now())
             self._arm()
 
-    async def _perform(self, step: omadm_steps.Step) -> omadm_steps.Answer:
+    async def _perform(self, step: omadm_steps.Step) -> requests.Answer:
         try:
             match step:
                 case omadm_steps.Attach():
                     task = self._around.loop.create_task(self._tell())
                     self._telling.add(task)
                     task.add_done_callback(self._telling.discard)
-                    return omadm_steps.Answer(status=200)
-                case omadm_steps.Post():
+                    return requests.Answer(status=200)
+                case requests.Post():
                     headers = {"content-type": step.media_type, **dict(step.headers)}
                     answer = await self._ask("POST", step.url, headers, step.body)
-                case omadm_steps.Fetch():
+                case requests.Fetch():
                     ranged = {"range": f"bytes={step.offset}-"} if step.offset else {}
                     answer = await self._ask("GET", step.url, ranged)
                     if len(answer.body) > step.limit:
@@ -330,9 +331,9 @@ class OmadmActor:
                 case _:
                     assert_never(step)
         except NoAnswerError as error:
-            return omadm_steps.Answer(error=str(error))
-        if answer.cut and not isinstance(step, omadm_steps.Fetch):
-            return omadm_steps.Answer(error="cut")
+            return requests.Answer(error=str(error))
+        if answer.cut and not isinstance(step, requests.Fetch):
+            return requests.Answer(error="cut")
         return as_answer(answer)
 
     async def _ask(
@@ -357,13 +358,13 @@ class OmadmActor:
             await asyncio.sleep(30.0)
 
 
-def as_answer(answer: Response) -> omadm_steps.Answer:
+def as_answer(answer: Response) -> requests.Answer:
     """What a device over OMA-DM, or LwM2M, makes of an answer."""
     headers = answer.headers
     found = _RANGE.fullmatch(headers.get("content-range", ""))
     retry = headers.get("retry-after", "")
     length = headers.get("content-length", "")
-    return omadm_steps.Answer(
+    return requests.Answer(
         status=answer.status,
         body=answer.body,
         media_type=headers.get("content-type", "").partition(";")[0].strip().lower(),

@@ -8,7 +8,7 @@ from overair.protocols.coap.numbers import Code
 from overair.protocols.coap.values import Block, Response
 from overair.sim.lwm2m.profile import AttemptPlan, Behaviour, Fate, Oddity
 from overair.sim.lwm2m.roster import BOTH, COAP, HTTP, PULL, PUSH, Lwm2mDevice
-from overair.sim.omadm.steps import Answer, Fetch
+from overair.sim.requests import Answer, Fetch
 from tests.sim.lwm2m.test_device import IMEI, odd
 from tests.sim.lwm2m.world import IMAGE, World
 

@@ -15,7 +15,7 @@ from overair.sim.lwm2m.profile import Behaviour
 from overair.sim.lwm2m.roster import Lwm2mDevice, generate_cells, generate_roster
 from overair.sim.lwm2m.steps import Now
 from overair.sim.lwm2m.tally import DeviceTruth, Tally
-from overair.sim.omadm.steps import Answer, Fetch
+from overair.sim.requests import Answer, Fetch
 from tests.sim.lwm2m.head import Head
 
 SERVER = ("server.test", 5683)

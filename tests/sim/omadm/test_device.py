@@ -9,9 +9,10 @@ from overair.protocols.syncml.fumo import State
 from overair.sim.omadm.manners import COMMON, Manners, Oddity, wbxml_form, xml_form
 from overair.sim.omadm.profile import AttemptPlan, Behaviour, DevicePlan, Fate
 from overair.sim.omadm.roster import generate_roster
-from overair.sim.omadm.steps import Answer, Fetch, Step
+from overair.sim.omadm.steps import Step
 from overair.sim.omadm.tally import Fortune, Phase
 from overair.sim.omadm.tree import Leaf
+from overair.sim.requests import Answer, Fetch
 from tests.sim.omadm.world import FILE, START, World
 
 

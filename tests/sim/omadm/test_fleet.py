@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from overair.clock import FastClock
-from overair.sim.omadm.agenda import Agenda
-from overair.sim.omadm.carrier import Carrier
+from overair.sim.agenda import Agenda
+from overair.sim.carrier import Carrier
 from overair.sim.omadm.fleet import Fleet, FleetOptions, run_fleet
 from overair.sim.omadm.listener import Listener
 from overair.sim.omadm.power import PowerHours
 from overair.sim.omadm.profile import Behaviour
 from overair.sim.omadm.roster import OmadmDevice, generate_roster
-from overair.sim.omadm.steps import Fetch, Post
 from overair.sim.omadm.tally import FleetSnapshot
+from overair.sim.requests import Fetch, Post
 from tests.sim.omadm.peer import TOKEN, Peer
 from tests.waiting import until
 
@@ -245,7 +245,7 @@ async def test_a_listener_says_that_a_port_is_taken() -> None:
 
 async def test_what_cannot_be_carried_has_no_status() -> None:
     """A server that is not there, and an address that is none, are answers without a status."""
-    async with Carrier(connections=1, downloads=1) as carrier:
+    async with Carrier(agent="test", connections=1, downloads=1) as carrier:
         post = Post(url="http://127.0.0.1:1/dm", media_type="text/plain", body=b"")
         assert (await carrier.perform(post)).status == 0
         answer = await carrier.perform(Fetch(url="nowhere", offset=0, limit=1))

@@ -12,8 +12,9 @@ from overair.protocols.syncml import codec
 from overair.sim.omadm.device import Device
 from overair.sim.omadm.profile import Behaviour
 from overair.sim.omadm.roster import OmadmDevice, generate_roster
-from overair.sim.omadm.steps import Answer, Attach, Fetch, Post, Step
+from overair.sim.omadm.steps import Attach, Step
 from overair.sim.omadm.tally import Tally
+from overair.sim.requests import Answer, Fetch, Post
 from tests.sim.omadm.dm_server import DmServer
 
 START = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)

@@ -30,7 +30,7 @@ from overair.sim.lwm2m.roster import Lwm2mDevice, generate_cells
 from overair.sim.lwm2m.steps import Address, Datagram, Now
 from overair.sim.lwm2m.tally import DeviceTruth, Journal, Kind, Tally
 from overair.sim.lwm2m.update import INSTALL, Machine
-from overair.sim.omadm.steps import Answer, Fetch
+from overair.sim.requests import Answer, Fetch
 
 _REBOOT_S = 5.0
 _BACK_S = 5.0

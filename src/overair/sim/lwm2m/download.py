@@ -17,7 +17,7 @@ from overair.protocols.coap.events import Answered, Event, Rejected, TimedOut, U
 from overair.protocols.coap.numbers import PORT, Code
 from overair.protocols.coap.values import LARGEST_SZX, Block, CoapLimits, Request, Response
 from overair.protocols.lwm2m.results import Result
-from overair.sim.omadm.steps import Answer, Fetch
+from overair.sim.requests import Answer, Fetch
 
 PEER = "files"
 _TRIES = 3

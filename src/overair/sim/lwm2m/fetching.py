@@ -7,7 +7,7 @@ from overair.protocols.coap.events import Event
 from overair.protocols.lwm2m.results import Result
 from overair.sim.lwm2m.download import PEER, Download, HttpDownload, source
 from overair.sim.lwm2m.steps import Address
-from overair.sim.omadm.steps import Answer, Fetch
+from overair.sim.requests import Answer, Fetch
 
 FETCH = "fetch"
 

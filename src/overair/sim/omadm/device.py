@@ -31,7 +31,7 @@ from overair.sim.omadm.profile import Behaviour
 from overair.sim.omadm.reports import Reports
 from overair.sim.omadm.roster import OmadmDevice
 from overair.sim.omadm.session import Session
-from overair.sim.omadm.steps import Answer, Attach, Part, Pause, Post, Step
+from overair.sim.omadm.steps import Attach, Part, Pause, Step
 from overair.sim.omadm.tally import (
     DeviceTruth,
     Dialogue,
@@ -42,6 +42,7 @@ from overair.sim.omadm.tally import (
 )
 from overair.sim.omadm.tree import Facts, Tree
 from overair.sim.omadm.update import Job, Updater
+from overair.sim.requests import Answer, Post
 
 # Pauses before a message is sent again that got no answer; then the session is given up.
 _RESEND_S = (5.0, 20.0, 60.0)

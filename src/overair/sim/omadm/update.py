@@ -22,9 +22,10 @@ from overair.sim.omadm.package import (
     version_inside,
 )
 from overair.sim.omadm.profile import AttemptPlan, Fate
-from overair.sim.omadm.steps import Answer, Fetch, Part, Post
+from overair.sim.omadm.steps import Part
 from overair.sim.omadm.tally import Execution, Install, Journal, Phase, Tally
 from overair.sim.omadm.tree import Tree
+from overair.sim.requests import Answer, Fetch, Post
 
 _PIECE_BYTES = 1024 * 1024
 _SLOW_PIECE_S = 30.0

@@ -1,4 +1,4 @@
-"""Carries out over HTTP what OMA-DM devices ask for.
+"""Carries out over HTTP what devices ask for that speak something else: OMA-DM, or CoAP.
 
 Messages and files have connections of their own: with a common pool, devices with slow downloads would
 hold all of it and keep the others from talking. Whatever goes wrong on the way is an answer with status 0.
@@ -14,13 +14,12 @@ import aiohttp
 from yarl import URL
 
 from overair.protocols.syncml.auth import HMAC_HEADER
-from overair.sim.omadm.steps import Answer, Fetch, Post
+from overair.sim.requests import Answer, Fetch, Post
 from overair.sim.transport import http_session
 
 _ANSWER_LIMIT_BYTES = 1024 * 1024
 _READ_BYTES = 64 * 1024
 _MESSAGE_S = 60.0
-_AGENT = "overair-sim/1 (OMA-DM)"
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18})")
 _SECONDS = re.compile(r"[0-9]{1,6}")
 # InvalidURL and yarl's complaints about an address are ValueErrors.
@@ -31,8 +30,9 @@ class Carrier:
     """The connections of a fleet."""
 
     def __init__(
-        self, *, connections: int, downloads: int, tls: ssl.SSLContext | None = None
+        self, *, agent: str, connections: int, downloads: int, tls: ssl.SSLContext | None = None
     ) -> None:
+        self._agent = f"overair-sim/1 ({agent})"
         self._connections = connections
         self._downloads = downloads
         self._tls: ssl.SSLContext | bool = True if tls is None else tls
@@ -62,7 +62,7 @@ class Carrier:
             return Answer(error=str(error) or type(error).__name__)
 
     async def _post(self, post: Post) -> Answer:
-        headers = {"User-Agent": _AGENT, "Content-Type": post.media_type, **dict(post.headers)}
+        headers = {"User-Agent": self._agent, "Content-Type": post.media_type, **dict(post.headers)}
         async with self._messages.post(
             URL(post.url, encoded=True), data=post.body, headers=headers, allow_redirects=False
         ) as response:
@@ -72,7 +72,7 @@ class Carrier:
             return _answer(response, body)
 
     async def _fetch(self, fetch: Fetch) -> Answer:
-        headers = {"User-Agent": _AGENT, "Accept-Encoding": "identity"}
+        headers = {"User-Agent": self._agent, "Accept-Encoding": "identity"}
         if fetch.offset:
             headers["Range"] = f"bytes={fetch.offset}-"
         async with self._files.get(URL(fetch.url, encoded=True), headers=headers) as response:
