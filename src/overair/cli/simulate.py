@@ -4,7 +4,6 @@ HTTP devices against a DDI server here; OMA-DM devices in ``simulate_omadm``, Lw
 ``simulate_lwm2m``.
 """
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from typing import Annotated, Any, Literal
 
@@ -21,7 +20,9 @@ from overair.cli.simulate_flags import (
     ToldFlags,
     print_outcome,
     run,
+    stop_when,
 )
+from overair.cli.simulate_flags import picture as draw
 from overair.cli.simulate_lwm2m import DEFAULT as LWM2M
 from overair.cli.simulate_lwm2m import Lwm2mFlags, simulate_lwm2m
 from overair.cli.simulate_omadm import DEFAULT as OMADM
@@ -112,7 +113,7 @@ def simulate(
             connections=flags.connections,
             start_over_s=flags.start_over,
             stop_after_s=flags.duration,
-            stop_when=_stop_when(flags.until_updated),
+            stop_when=stop_when(flags),
             tls=flags.tls(),
         )
     except (RosterError, ValueError) as error:
@@ -134,10 +135,6 @@ def _refuse(given: Any, default: Any, whose: str) -> None:
             raise CommandError(f"--{flag} is for {whose} devices: see --protocol")
 
 
-def _stop_when(until_updated: int | None) -> Callable[[FleetSnapshot], bool] | None:
-    return None if until_updated is None else lambda seen: seen.updated >= until_updated
-
-
 def _devices(flags: RunFlags, gateway_token: str | None) -> tuple[SimDevice, ...]:
     if flags.roster is not None:
         return read_roster(flags.roster)
@@ -151,23 +148,13 @@ def _devices(flags: RunFlags, gateway_token: str | None) -> tuple[SimDevice, ...
 
 def picture(seen: FleetSnapshot) -> Table:
     """A fleet at one moment."""
-    table = Table(title=f"{seen.devices} simulated devices")
-    for name in ("polls", "offered", "downloading", "installing", "updated", "failed", "errors"):
-        table.add_column(name, justify="right")
-    table.add_row(
-        *(
-            str(value)
-            for value in (
-                seen.polls,
-                seen.offered,
-                seen.downloading,
-                seen.installing + seen.rebooting,
-                seen.updated,
-                seen.failed,
-                seen.errors,
-            )
-        )
-    )
-    if seen.last_error:
-        table.caption = f"last error: {seen.last_error}"
-    return table
+    columns = {
+        "polls": seen.polls,
+        "offered": seen.offered,
+        "downloading": seen.downloading,
+        "installing": seen.installing + seen.rebooting,
+        "updated": seen.updated,
+        "failed": seen.failed,
+        "errors": seen.errors,
+    }
+    return draw("", seen, columns)

@@ -1,4 +1,4 @@
-"""What every simulated fleet is told on the command line, whatever its devices speak."""
+"""What every simulated fleet has on the command line, whatever its devices speak: flags, rosters, a picture."""
 
 import asyncio
 import json
@@ -7,8 +7,9 @@ import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 
+import msgspec
 from cyclopts import Parameter
 from rich.live import Live
 from rich.table import Table
@@ -17,6 +18,9 @@ from overair.cli import CommandError
 from overair.cli.options import print_json
 from overair.cli.screen import Screen
 from overair.clock import Clock, FastClock
+from overair.fleetfile.decode import iter_devices, load_fleet
+from overair.fleetfile.problems import FleetFileError, Problem
+from overair.sim.roster import RosterError
 
 
 @Parameter(name="*")
@@ -118,7 +122,26 @@ RUN = RunFlags()
 FATES = FateFlags()
 TOLD = ToldFlags()
 
-_Seen = TypeVar("_Seen")
+
+class Seen(Protocol):
+    """What is said of every fleet at one moment."""
+
+    @property
+    def devices(self) -> int:
+        """How many there are."""
+
+    @property
+    def updated(self) -> int:
+        """How many updates took place."""
+
+    @property
+    def last_error(self) -> str:
+        """What went wrong last, or nothing."""
+
+
+_DOCUMENTS = (".json", ".yaml", ".yml")
+_Seen = TypeVar("_Seen", bound=Seen)
+_Device = TypeVar("_Device")
 _Outcome = TypeVar("_Outcome")
 
 
@@ -143,6 +166,48 @@ async def _run(
         return await runner(clock, None, stop)
     with Live(console=Screen(), refresh_per_second=4) as live:
         return await runner(clock, lambda seen: live.update(picture(seen)), stop)
+
+
+def stop_when(flags: RunFlags) -> Callable[[Seen], bool] | None:
+    """When a fleet has done enough, if that was said."""
+    enough = flags.until_updated
+    return None if enough is None else lambda seen: seen.updated >= enough
+
+
+def picture(of: str, seen: Seen, columns: Mapping[str, int]) -> Table:
+    """A fleet at one moment."""
+    table = Table(title=f"{seen.devices} simulated {of}devices")
+    for name in columns:
+        table.add_column(name, justify="right")
+    table.add_row(*map(str, columns.values()))
+    if seen.last_error:
+        table.caption = f"last error: {seen.last_error}"
+    return table
+
+
+def is_fleet_document(path: Path) -> bool:
+    """Whether a roster is a fleet file, as ``overair import`` takes it."""
+    return path.suffix.lower() in _DOCUMENTS
+
+
+def devices_of_document(
+    path: Path, read: Callable[[str, Mapping[str, Any]], _Device | None], kind: str
+) -> tuple[_Device, ...]:
+    """Read the devices of one kind from a fleet file. Raises RosterError."""
+    try:
+        fleet = load_fleet(path)
+    except FleetFileError as error:
+        raise RosterError(f"{path}: {error}") from error
+    found = []
+    for entry in iter_devices(fleet, path.parent):
+        if isinstance(entry, Problem):
+            raise RosterError(f"{path}: {entry}")
+        device = read(entry.path, msgspec.to_builtins(entry.device))
+        if device is not None:
+            found.append(device)
+    if not found:
+        raise RosterError(f"{path}: there are no {kind} devices in it")
+    return tuple(found)
 
 
 def write_devices(told: ToldFlags, entries: Iterable[Mapping[str, Any]], *, private: bool) -> None:

@@ -1,11 +1,8 @@
 """``overair simulate --protocol lwm2m``: a fleet of LwM2M devices in cells, against any LwM2M server."""
 
-from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 from cyclopts import Parameter
 from rich.table import Table
 
@@ -14,12 +11,14 @@ from overair.cli.simulate_flags import (
     FateFlags,
     RunFlags,
     ToldFlags,
+    devices_of_document,
+    is_fleet_document,
     print_outcome,
     run,
+    stop_when,
     write_devices,
 )
-from overair.fleetfile.decode import iter_devices, load_fleet
-from overair.fleetfile.problems import FleetFileError, Problem
+from overair.cli.simulate_flags import picture as draw
 from overair.sim.lwm2m.fleet import FleetOptions, run_fleet
 from overair.sim.lwm2m.profile import Behaviour
 from overair.sim.lwm2m.roster import (
@@ -32,8 +31,6 @@ from overair.sim.lwm2m.roster import (
 )
 from overair.sim.lwm2m.tally import FleetSnapshot
 from overair.sim.roster import RosterError
-
-_DOCUMENTS = (".json", ".yaml", ".yml")
 
 
 @Parameter(name="*")
@@ -120,7 +117,7 @@ def simulate_lwm2m(
             downloads=flags.connections,
             start_over_s=flags.start_over,
             stop_after_s=flags.duration,
-            stop_when=_stop_when(flags.until_updated),
+            stop_when=stop_when(flags),
             tls=flags.tls(),
         )
     except (RosterError, ValueError) as error:
@@ -136,10 +133,6 @@ def simulate_lwm2m(
         raise CommandError(f"{url}: {error}") from error
     print_outcome(flags, report.elapsed_s, asdict(report.snapshot))
     return 0
-
-
-def _stop_when(until_updated: int | None) -> Callable[[FleetSnapshot], bool] | None:
-    return None if until_updated is None else lambda seen: seen.updated >= until_updated
 
 
 def _behaviour(fates: FateFlags, told: ToldFlags, lwm2m: Lwm2mFlags) -> Behaviour:
@@ -178,27 +171,11 @@ def _devices(flags: RunFlags, lwm2m: Lwm2mFlags) -> tuple[Lwm2mDevice, ...]:
     )
     if flags.roster is None:
         return generate_roster(flags.count, kinds=kinds)
-    if flags.roster.suffix.lower() in _DOCUMENTS:
-        return tuple(_of_document(flags.roster, kinds))
+    if is_fleet_document(flags.roster):
+        return devices_of_document(
+            flags.roster, lambda path, row: read_device(path, row, kinds), "LwM2M"
+        )
     return read_roster(flags.roster, kinds)
-
-
-def _of_document(path: Path, kinds: Kinds) -> Iterator[Lwm2mDevice]:
-    try:
-        fleet = load_fleet(path)
-    except FleetFileError as error:
-        raise RosterError(f"{path}: {error}") from error
-    found = False
-    for entry in iter_devices(fleet, path.parent):
-        if isinstance(entry, Problem):
-            raise RosterError(f"{path}: {entry}")
-        row: Mapping[str, Any] = msgspec.to_builtins(entry.device)
-        device = read_device(entry.path, row, kinds)
-        if device is not None:
-            found = True
-            yield device
-    if not found:
-        raise RosterError(f"{path}: there are no LwM2M devices in it")
 
 
 def _entry(device: Lwm2mDevice) -> dict[str, Any]:
@@ -215,7 +192,6 @@ def _entry(device: Lwm2mDevice) -> dict[str, Any]:
 
 def picture(seen: FleetSnapshot) -> Table:
     """A fleet at one moment."""
-    table = Table(title=f"{seen.devices} simulated LwM2M devices")
     columns = {
         "registered": seen.registered,
         "registrations": seen.registrations,
@@ -228,9 +204,4 @@ def picture(seen: FleetSnapshot) -> Table:
         "failed": seen.failed,
         "errors": seen.errors,
     }
-    for name in columns:
-        table.add_column(name, justify="right")
-    table.add_row(*map(str, columns.values()))
-    if seen.last_error:
-        table.caption = f"last error: {seen.last_error}"
-    return table
+    return draw("LwM2M ", seen, columns)

@@ -1,11 +1,8 @@
 """``overair simulate --protocol omadm``: a fleet of OMA-DM devices against any OMA-DM server."""
 
-from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 from cyclopts import Parameter
 from rich.table import Table
 
@@ -14,12 +11,14 @@ from overair.cli.simulate_flags import (
     FateFlags,
     RunFlags,
     ToldFlags,
+    devices_of_document,
+    is_fleet_document,
     print_outcome,
     run,
+    stop_when,
     write_devices,
 )
-from overair.fleetfile.decode import iter_devices, load_fleet
-from overair.fleetfile.problems import FleetFileError, Problem
+from overair.cli.simulate_flags import picture as draw
 from overair.sim.omadm.fleet import FleetOptions, run_fleet
 from overair.sim.omadm.profile import Behaviour
 from overair.sim.omadm.roster import (
@@ -31,8 +30,6 @@ from overair.sim.omadm.roster import (
 )
 from overair.sim.omadm.tally import FleetSnapshot
 from overair.sim.roster import RosterError
-
-_DOCUMENTS = (".json", ".yaml", ".yml")
 
 
 @Parameter(name="*")
@@ -112,7 +109,7 @@ def simulate_omadm(
             connections=flags.connections,
             start_over_s=flags.start_over,
             stop_after_s=flags.duration,
-            stop_when=_stop_when(flags.until_updated),
+            stop_when=stop_when(flags),
             tls=flags.tls(),
         )
     except (RosterError, ValueError) as error:
@@ -128,10 +125,6 @@ def simulate_omadm(
         raise CommandError(f"notifications cannot be heard: {error}") from error
     print_outcome(flags, report.elapsed_s, asdict(report.snapshot))
     return 0
-
-
-def _stop_when(until_updated: int | None) -> Callable[[FleetSnapshot], bool] | None:
-    return None if until_updated is None else lambda seen: seen.updated >= until_updated
 
 
 def _behaviour(fates: FateFlags, told: ToldFlags, omadm: OmadmFlags) -> Behaviour:
@@ -164,27 +157,9 @@ def _behaviour(fates: FateFlags, told: ToldFlags, omadm: OmadmFlags) -> Behaviou
 def _devices(flags: RunFlags, omadm: OmadmFlags) -> tuple[OmadmDevice, ...]:
     if flags.roster is None:
         return generate_roster(flags.count, seed=flags.seed, port=omadm.push_port)
-    if flags.roster.suffix.lower() in _DOCUMENTS:
-        return tuple(_of_document(flags.roster))
+    if is_fleet_document(flags.roster):
+        return devices_of_document(flags.roster, read_device, "OMA-DM")
     return read_roster(flags.roster)
-
-
-def _of_document(path: Path) -> Iterator[OmadmDevice]:
-    try:
-        fleet = load_fleet(path)
-    except FleetFileError as error:
-        raise RosterError(f"{path}: {error}") from error
-    found = False
-    for entry in iter_devices(fleet, path.parent):
-        if isinstance(entry, Problem):
-            raise RosterError(f"{path}: {entry}")
-        row: Mapping[str, Any] = msgspec.to_builtins(entry.device)
-        device = read_device(entry.path, row)
-        if device is not None:
-            found = True
-            yield device
-    if not found:
-        raise RosterError(f"{path}: there are no OMA-DM devices in it")
 
 
 def _entry(device: OmadmDevice) -> dict[str, Any]:
@@ -208,7 +183,6 @@ def _entry(device: OmadmDevice) -> dict[str, Any]:
 
 def picture(seen: FleetSnapshot) -> Table:
     """A fleet at one moment."""
-    table = Table(title=f"{seen.devices} simulated OMA-DM devices")
     columns = {
         "off": seen.off,
         "attaches": seen.attaches,
@@ -221,9 +195,4 @@ def picture(seen: FleetSnapshot) -> Table:
         "failed": seen.failed + seen.declined,
         "errors": seen.errors,
     }
-    for name in columns:
-        table.add_column(name, justify="right")
-    table.add_row(*map(str, columns.values()))
-    if seen.last_error:
-        table.caption = f"last error: {seen.last_error}"
-    return table
+    return draw("OMA-DM ", seen, columns)
