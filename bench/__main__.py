@@ -23,7 +23,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from bench import goosebit, growth, omadm, overair
+from bench import goosebit, growth, lwm2m, omadm, overair
 from bench.findings import Findings, Row, run
 from bench.load import Order
 from bench.process import Server, StartError
@@ -93,6 +93,7 @@ def main() -> int:
         *_rows(options, findings),
         *omadm.rows(findings),
         *growth.rows(findings),
+        *lwm2m.rows(findings),
         Row(what="load of the machine, before and after", value=_load(findings)),
     ]
     given.json.parent.mkdir(parents=True, exist_ok=True)
@@ -164,7 +165,15 @@ def _growth(options: Options, directory: Path, findings: Findings, console: Cons
         growth.measure(directory / "growth", options.queued, findings)
 
 
-PARTS = {"http": _measure, "omadm": _sessions, "growth": _growth}
+def _lwm2m(options: Options, directory: Path, findings: Findings, console: Console) -> None:
+    if options.with_overair:
+        console.print(f"{options.devices:,} LwM2M endpoints, and their updates …")
+        lwm2m.measure(
+            directory / "lwm2m", options.devices, options.rounds, options.seconds, findings
+        )
+
+
+PARTS = {"http": _measure, "omadm": _sessions, "growth": _growth, "lwm2m": _lwm2m}
 
 
 def _polls(

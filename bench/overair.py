@@ -14,7 +14,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -91,12 +91,12 @@ def fill(data: Path, fleet: Path, image: Path) -> float:
 
 
 @contextlib.contextmanager
-def running(data: Path) -> Iterator[Server]:
-    """Run one server process on SQLite."""
+def running(data: Path, environment: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """Run one server process on SQLite; the environment may have settings of it."""
     port = free_port()
     command = [str(COMMAND), "serve", "--data", str(data), "--http", f"127.0.0.1:{port}"]
     with serving(
-        "overair", command, port=port, cwd=data, environment={}, probe="/readyz"
+        "overair", command, port=port, cwd=data, environment=environment or {}, probe="/readyz"
     ) as server:
         yield server
 
@@ -117,11 +117,11 @@ class Api:
         self._base = f"http://127.0.0.1:{port}/api"
         basic = base64.b64encode(f"{KEY}:{SECRET}".encode()).decode()
         self._headers = {"Authorization": f"Basic {basic}"}
-        token = self._call(
+        token = self.call(
             "POST", "/ts/v1/oauth2/token", {"grant_type": "client_credentials"}, form=True
         )
         self._headers = {"Authorization": f"Bearer {token['access_token']}"}
-        session = self._call(
+        session = self.call(
             "POST", "/m2m/v1/session/login", {"username": USER, "password": PASSWORD}
         )
         self._headers["VZ-M2M-Token"] = session["sessionToken"]
@@ -129,7 +129,7 @@ class Api:
     def start_campaign(self, devices: list[str]) -> str:
         """Create an on-demand campaign and wait until it runs."""
         today = datetime.now(UTC).date()
-        campaign = self._call(
+        campaign = self.call(
             "POST",
             f"/fota/v2/campaigns/{ACCOUNT}",
             {
@@ -149,12 +149,12 @@ class Api:
             if time.monotonic() > deadline or "Failed" in campaign["status"]:
                 raise RunError(f"the campaign is {campaign['status']}, not running")
             time.sleep(0.1)
-            campaign = self._call("GET", f"/fota/v2/campaigns/{ACCOUNT}/{identity}")
+            campaign = self.call("GET", f"/fota/v2/campaigns/{ACCOUNT}/{identity}")
         return identity
 
     def start_upgrade(self, firmware: str, version: str, devices: list[str]) -> str:
         """Schedule an upgrade of v1 for today and wait until it has begun."""
-        upgrade = self._call(
+        upgrade = self.call(
             "POST",
             "/fota/v1/upgrades",
             {
@@ -173,25 +173,26 @@ class Api:
             if time.monotonic() > deadline:
                 raise RunError(f"the upgrade is {upgrade['status']}, its devices are not ready")
             time.sleep(0.5)
-            upgrade = self._call("GET", f"/fota/v1/upgrades/{ACCOUNT}/upgrade/{identity}")
+            upgrade = self.call("GET", f"/fota/v1/upgrades/{ACCOUNT}/upgrade/{identity}")
         return identity
 
-    def outcome(self, campaign: str) -> Counter[str]:
+    def outcome(self, campaign: str, *, version: int = 2) -> Counter[str]:
         """Count a campaign's devices by status, from its report."""
         counts: Counter[str] = Counter()
-        path = f"/fota/v2/reports/{ACCOUNT}/campaigns/{campaign}/devices"
-        page = self._call("GET", path)
+        path = f"/fota/v{version}/reports/{ACCOUNT}/campaigns/{campaign}/devices"
+        page = self.call("GET", path)
         while True:
             counts.update(str(device["status"]) for device in page["deviceList"])
             if not page["hasMoreData"]:
                 return counts
-            page = self._call("GET", f"{path}?lastSeenDeviceId={page['lastSeenDeviceId']}")
+            page = self.call("GET", f"{path}?lastSeenDeviceId={page['lastSeenDeviceId']}")
 
     def check_ins(self, device: str) -> int:
         """Return how many check-ins the history of a device shows."""
-        return len(self._call("GET", f"/fota/v2/logging/{ACCOUNT}/devices/{device}/checkInHistory"))
+        return len(self.call("GET", f"/fota/v2/logging/{ACCOUNT}/devices/{device}/checkInHistory"))
 
-    def _call(self, method: str, path: str, body: Any = None, *, form: bool = False) -> Any:
+    def call(self, method: str, path: str, body: Any = None, *, form: bool = False) -> Any:
+        """Ask for anything else. Raises RunError."""
         data = None
         headers = dict(self._headers)
         if body is not None:
