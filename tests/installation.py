@@ -21,9 +21,9 @@ from typing import Any
 
 from overair.cli.demo.client import Login, Operator
 from overair.clock import SystemClock
-from overair.sim.fleet import Fleet
-from overair.sim.roster import SimDevice
-from overair.sim.tally import DeviceTruth
+from overair.sim.http.fleet import Fleet
+from overair.sim.http.roster import SimDevice
+from overair.sim.http.tally import DeviceTruth
 from tests.waiting import wait_for
 
 ACCOUNT, ALIAS = "0000123456-00001", "acme"

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from overair.cli.demo.ledger import SUCCESS, Standing, expected
 from overair.clock import SystemClock
-from overair.sim.tally import DeviceTruth
+from overair.sim.http.tally import DeviceTruth
 from overair.store import Tx, open_database
 from tests.callbacks.listening import Received
 from tests.installation import Installation

@@ -22,10 +22,10 @@ import pytest
 from overair.cli.demo.client import Operator
 from overair.cli.demo.ledger import Standing
 from overair.clock import SystemClock
-from overair.sim.fleet import Fleet, FleetOptions
-from overair.sim.profile import Behaviour
-from overair.sim.roster import SimDevice, generate_roster
-from overair.sim.tally import DeviceTruth
+from overair.sim.http.fleet import Fleet, FleetOptions
+from overair.sim.http.profile import Behaviour
+from overair.sim.http.roster import SimDevice, generate_roster
+from overair.sim.http.tally import DeviceTruth
 from tests.callbacks.listening import listening
 from tests.crash.accounts import (
     callbacks_are_complete,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from overair.clock import SystemClock
-from overair.sim.roster import SimDevice
+from overair.sim.http.roster import SimDevice
 from overair.store import open_database
 from overair.store.database import Tx
 from tests.devices.field import Field, Peer, Wire, request, token

@@ -16,9 +16,9 @@ from overair.cli.demo.client import Operator
 from overair.cli.demo.ledger import SUCCESS, compare
 from overair.cli.demo.listener import Listener, listening
 from overair.clock import SystemClock
-from overair.sim.fleet import Fleet, FleetOptions
-from overair.sim.profile import Behaviour
-from overair.sim.roster import SimDevice, generate_roster
+from overair.sim.http.fleet import Fleet, FleetOptions
+from overair.sim.http.profile import Behaviour
+from overair.sim.http.roster import SimDevice, generate_roster
 from tests.installation import (
     ALIAS,
     Installation,

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from overair.sim.roster import generate_roster
+from overair.sim.http.roster import generate_roster
 from tests.installation import installation
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from overair.app import DRAIN_S
-from overair.sim.roster import SimDevice, generate_roster
+from overair.sim.http.roster import SimDevice, generate_roster
 from tests.installation import Process, campaign, installation, operating
 from tests.waiting import until
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from overair.cli.demo.client import Operator
-from overair.sim.roster import SimDevice
+from overair.sim.http.roster import SimDevice
 from tests.installation import (
     ALIAS,
     PACKAGE,

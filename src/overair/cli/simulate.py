@@ -27,10 +27,11 @@ from overair.cli.simulate_lwm2m import DEFAULT as LWM2M
 from overair.cli.simulate_lwm2m import Lwm2mFlags, simulate_lwm2m
 from overair.cli.simulate_omadm import DEFAULT as OMADM
 from overair.cli.simulate_omadm import OmadmFlags, simulate_omadm
-from overair.sim.fleet import FleetOptions, run_fleet
-from overair.sim.profile import Behaviour
-from overair.sim.roster import RosterError, SimDevice, generate_roster, read_roster
-from overair.sim.tally import FleetSnapshot
+from overair.sim.http.fleet import FleetOptions, run_fleet
+from overair.sim.http.profile import Behaviour
+from overair.sim.http.roster import SimDevice, generate_roster, read_roster
+from overair.sim.http.tally import FleetSnapshot
+from overair.sim.roster import RosterError
 
 
 @Parameter(name="*")

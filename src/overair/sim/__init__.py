@@ -1,9 +1,8 @@
 """Simulated devices: for tests, demonstrations and trying out any server of their protocol.
 
-HTTP devices here, OMA-DM devices in ``omadm``. An HTTP device (``device``) is a generator that does no
-I/O: it yields ``steps`` and is sent replies. What happens to it is drawn from a ``profile`` by its own
-dice, so a fleet with the same seed has the same fate. ``transport`` carries steps out over HTTP, ``fleet``
-runs thousands of devices in one process, ``roster`` says which devices there are.
+A folder for each protocol, in each the same rooms: ``device`` (no I/O), ``profile`` (what befalls it),
+``tally`` (what it really is and did), ``roster`` (which devices there are), ``fleet`` (thousands in one
+process). Here is what they have in common: ``running`` and ``agenda`` drive a fleet, ``carrier`` fetches.
 
 The simulation knows the specification and its clock. It never sees the server.
 """

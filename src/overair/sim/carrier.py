@@ -14,8 +14,8 @@ import aiohttp
 from yarl import URL
 
 from overair.protocols.syncml.auth import HMAC_HEADER
+from overair.sim.connections import http_session
 from overair.sim.requests import Answer, Fetch, Post
-from overair.sim.transport import http_session
 
 _ANSWER_LIMIT_BYTES = 1024 * 1024
 _READ_BYTES = 64 * 1024

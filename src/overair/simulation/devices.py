@@ -20,17 +20,17 @@ from typing import Any, Final, Self, assert_never
 from urllib.parse import urlsplit
 
 from overair.push.transport import Contact, Sent
-from overair.sim import device as http_core
-from overair.sim import profile as http_profile
 from overair.sim import requests
-from overair.sim import steps as http_steps
+from overair.sim.http import device as http_core
+from overair.sim.http import profile as http_profile
+from overair.sim.http import steps as http_steps
+from overair.sim.http.roster import SimDevice
+from overair.sim.http.tally import DeviceTruth, Tally
 from overair.sim.omadm import device as omadm_core
 from overair.sim.omadm import profile as omadm_profile
 from overair.sim.omadm import steps as omadm_steps
 from overair.sim.omadm.roster import OmadmDevice
 from overair.sim.omadm.tally import Tally as OmadmTally
-from overair.sim.roster import SimDevice
-from overair.sim.tally import DeviceTruth, Tally
 from overair.simulation.loop import VirtualLoop
 from overair.simulation.net import BASE, Network, NoAnswerError, Response
 from overair.simulation.scenario import SimulatedDevice, Trouble

@@ -22,7 +22,7 @@ from overair.core.credentials import Cost, fingerprint, hash_secret
 from overair.engine.fleet import Prepared, account_ids, put_document
 from overair.engine.fleet_devices import put_devices
 from overair.fleetfile.decode import Placed, iter_devices, load_fleet
-from overair.sim import roster as http
+from overair.sim.http import roster as http
 from overair.sim.lwm2m import roster as lwm2m
 from overair.sim.omadm import roster as omadm
 from overair.store import operators, witness

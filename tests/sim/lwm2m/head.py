@@ -18,6 +18,7 @@ from overair.protocols.coap.events import (
     Incoming,
     Notified,
     Progressed,
+    Unheard,
 )
 from overair.protocols.coap.numbers import Code
 from overair.protocols.coap.values import Request, Response
@@ -91,7 +92,7 @@ class Head:
                 self.endpoint.respond(event.exchange, self._asked(event, now), now)
             elif isinstance(event, Notified):
                 self.notices.append((event.handle, event.response))
-            elif not isinstance(event, Progressed):
+            elif not isinstance(event, Progressed | Unheard):
                 self.endpoint.release(event.peer, now)
                 self.ends[event.handle] = event
 

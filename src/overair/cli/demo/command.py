@@ -59,13 +59,13 @@ from overair.config import Settings, load_settings
 from overair.core.credentials import fingerprint
 from overair.ids import new_token
 from overair.log import set_up_logging
-from overair.sim.fleet import Fleet, FleetOptions
+from overair.sim.http.fleet import Fleet, FleetOptions
+from overair.sim.http.profile import Behaviour
+from overair.sim.http.roster import SimDevice
+from overair.sim.http.tally import FleetSnapshot
 from overair.sim.lwm2m.fleet import Fleet as CelledFleet
 from overair.sim.omadm.fleet import Fleet as PushedFleet
 from overair.sim.omadm.fleet import FleetOptions as PushedOptions
-from overair.sim.profile import Behaviour
-from overair.sim.roster import SimDevice
-from overair.sim.tally import FleetSnapshot
 from overair.store import operators
 from overair.store import verify as checks
 from overair.store.callback_log import outbox_depth

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from overair.sim.tally import DeviceTruth
+from overair.sim.http.tally import DeviceTruth
 
 SUCCESS: Final = "UpgradeSuccess"
 FAILED: Final = "UpgradeFailed"

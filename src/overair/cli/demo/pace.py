@@ -13,7 +13,7 @@ from typing import Final
 
 from overair.cli.demo.world import BUSY_POLL_S, POLL_S
 from overair.clock import FastClock
-from overair.sim.tally import FleetSnapshot
+from overair.sim.http.tally import FleetSnapshot
 
 TICK_S: Final = 0.05
 REQUESTS_PER_S: Final = 450.0

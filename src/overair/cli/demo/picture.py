@@ -13,8 +13,8 @@ from overair.cli.demo.ledger import Ledger
 from overair.cli.demo.listener import Listener
 from overair.cli.demo.slotted import Bars, Slot, Slotted, bar
 from overair.cli.demo.upgrade import AT_WORK, NOTIFIED, QUEUED, Upgrade
+from overair.sim.http.tally import FleetSnapshot
 from overair.sim.omadm.tally import FleetSnapshot as PushedSnapshot
-from overair.sim.tally import FleetSnapshot
 
 BAR: Final = 40
 # Of the slots: how many are shown, and how many of those are over.

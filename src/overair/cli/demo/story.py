@@ -35,11 +35,11 @@ from overair.cli.demo.slotted import Bars, SlottedChapter
 from overair.cli.demo.upgrade import PushedChapter
 from overair.cli.demo.world import FROM, TO, Model, World
 from overair.clock import FastClock
-from overair.sim.fleet import Fleet
+from overair.sim.http.fleet import Fleet
+from overair.sim.http.tally import DeviceTruth
 from overair.sim.lwm2m.fleet import Fleet as CelledFleet
 from overair.sim.omadm.fleet import Fleet as PushedFleet
 from overair.sim.omadm.tally import DeviceTruth as PushedTruth
-from overair.sim.tally import DeviceTruth
 
 DAYS: Final = 7  # of the full campaigns
 BEFORE: Final = 2  # days from the beginning to the start of the full campaigns

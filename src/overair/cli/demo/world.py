@@ -22,10 +22,10 @@ from overair.cli.demo import cells
 from overair.cli.demo import pushed as told_to_come
 from overair.cli.demo.cells import Celled, make_celled
 from overair.cli.demo.pushed import Pushed, make_pushed
+from overair.sim.http.profile import Behaviour
+from overair.sim.http.roster import SimDevice, generate_roster
 from overair.sim.lwm2m.roster import Lwm2mDevice
 from overair.sim.omadm.roster import OmadmDevice
-from overair.sim.profile import Behaviour
-from overair.sim.roster import SimDevice, generate_roster
 
 ACCOUNT: Final = "0000123456-00001"
 ALIAS: Final = "acme"

@@ -15,7 +15,7 @@ from typing import Self
 import aiohttp
 from yarl import URL
 
-from overair.sim.transport import http_session
+from overair.sim.connections import http_session
 
 PATH = "/api/network/v1/events"
 _AT_ONCE = 500

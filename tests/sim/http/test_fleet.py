@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from overair.clock import FastClock, ManualClock
-from overair.sim.fleet import Fleet, FleetOptions, run_fleet
-from overair.sim.profile import Behaviour
-from overair.sim.roster import SimDevice, generate_roster
-from overair.sim.steps import Ask, Open, Read
-from overair.sim.tally import FleetSnapshot
-from overair.sim.timers import Timers
-from overair.sim.transport import Link, Pools
-from tests.sim.peer import Peer
+from overair.sim.http.fleet import Fleet, FleetOptions, run_fleet
+from overair.sim.http.profile import Behaviour
+from overair.sim.http.roster import SimDevice, generate_roster
+from overair.sim.http.steps import Ask, Open, Read
+from overair.sim.http.tally import FleetSnapshot
+from overair.sim.http.timers import Timers
+from overair.sim.http.transport import Link, Pools
+from tests.sim.http.peer import Peer
 from tests.waiting import until
 
 FILE = bytes(range(256)) * 4000

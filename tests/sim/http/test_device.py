@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from overair.sim.profile import Behaviour
-from overair.sim.tally import Closing, Install, Phase
-from tests.sim.world import FILE, World
+from overair.sim.http.profile import Behaviour
+from overair.sim.http.tally import Closing, Install, Phase
+from tests.sim.http.world import FILE, World
 
 D = "/deploymentBase/4711"
 GET_D = f"GET {D}?c=forcedforced"

@@ -17,11 +17,11 @@ from random import Random
 
 from overair.protocols.ddi import client
 from overair.protocols.ddi.client import ActionLink, Chunk, Download, Offer, Poll
-from overair.sim.incoming import IncomingFile
-from overair.sim.profile import AttemptPlan, Behaviour, Fate
-from overair.sim.roster import SimDevice
-from overair.sim.steps import Ask, BackOff, Close, Open, Part, Read, Reply, Sleep, Step
-from overair.sim.tally import Closing, DeviceTruth, Install, Journal, Phase, Report, Tally
+from overair.sim.http.incoming import IncomingFile
+from overair.sim.http.profile import AttemptPlan, Behaviour, Fate
+from overair.sim.http.roster import SimDevice
+from overair.sim.http.steps import Ask, BackOff, Close, Open, Part, Read, Reply, Sleep, Step
+from overair.sim.http.tally import Closing, DeviceTruth, Install, Journal, Phase, Report, Tally
 
 # Until the first answer says otherwise; SWUpdate's own default.
 _FIRST_INTERVAL_S = 45.0

@@ -7,7 +7,7 @@ import hashlib
 from math import inf
 
 from overair.protocols.ddi.client import Download
-from overair.sim.profile import AttemptPlan, Fate
+from overair.sim.http.profile import AttemptPlan, Fate
 
 
 class IncomingFile:

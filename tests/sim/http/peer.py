@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-from overair.sim.roster import SimDevice
+from overair.sim.http.roster import SimDevice
 from tests.peers.wire import HEAD_LIMIT, Head, WireError, read_body, read_head, response
 
 

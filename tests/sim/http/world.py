@@ -9,11 +9,11 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from overair.sim.device import Device
-from overair.sim.profile import Behaviour
-from overair.sim.roster import SimDevice
-from overair.sim.steps import Ask, BackOff, Close, Open, Read, Reply, Sleep, Step
-from overair.sim.tally import Tally
+from overair.sim.http.device import Device
+from overair.sim.http.profile import Behaviour
+from overair.sim.http.roster import SimDevice
+from overair.sim.http.steps import Ask, BackOff, Close, Open, Read, Reply, Sleep, Step
+from overair.sim.http.tally import Tally
 
 BASE = "https://fota.example/default/controller/v1/990013900000012"
 FILE = bytes(range(256)) * 1200

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overair.sim.profile import Behaviour, Fate
-from overair.sim.roster import RosterError, SimDevice, generate_roster, read_roster
+from overair.sim.http.profile import Behaviour, Fate
+from overair.sim.http.roster import SimDevice, generate_roster, read_roster
+from overair.sim.roster import RosterError
 
 
 def test_a_csv_roster(tmp_path: Path) -> None:

@@ -15,12 +15,12 @@ from random import Random
 
 from overair.clock import Clock
 from overair.protocols.ddi.client import base_url
-from overair.sim.device import Device
-from overair.sim.profile import Behaviour
-from overair.sim.roster import SimDevice
+from overair.sim.http.device import Device
+from overair.sim.http.profile import Behaviour
+from overair.sim.http.roster import SimDevice
+from overair.sim.http.tally import DeviceTruth, FleetSnapshot, Tally
+from overair.sim.http.transport import Link, Pools
 from overair.sim.running import FleetReport, RunningFleet, RunOptions, check_sizes, check_url
-from overair.sim.tally import DeviceTruth, FleetSnapshot, Tally
-from overair.sim.transport import Link, Pools
 
 _AGENT = "overair-sim/1"
 # The server may take devices with this name for two-phase ones (http-ddi 7).

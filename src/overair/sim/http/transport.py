@@ -17,12 +17,11 @@ import aiohttp
 from yarl import URL
 
 from overair.clock import Clock
-from overair.sim.steps import Ask, BackOff, Close, Open, Read, Reply, Sleep, Step
-from overair.sim.timers import Timers
+from overair.sim.connections import http_session
+from overair.sim.http.steps import Ask, BackOff, Close, Open, Read, Reply, Sleep, Step
+from overair.sim.http.timers import Timers
 
 _ANSWER_LIMIT_BYTES = 1024 * 1024
-_CONNECT_S = 10.0
-_READ_S = 60.0
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-")
 # InvalidURL and yarl's complaints about a link are ValueErrors.
 _FAILURES = (aiohttp.ClientError, OSError, TimeoutError, ValueError)
@@ -61,19 +60,6 @@ class Pools:
         await asyncio.gather(self._sleeper, return_exceptions=True)
         await self.small.close()
         await self.files.close()
-
-
-def http_session(limit: int, tls: ssl.SSLContext | bool) -> aiohttp.ClientSession:
-    """Return so many connections that know no cookies and take what comes as it is."""
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=limit, ssl=tls),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        # Waiting for a free connection is not the server's fault, so it has no limit.
-        timeout=aiohttp.ClientTimeout(
-            total=None, connect=None, sock_connect=_CONNECT_S, sock_read=_READ_S
-        ),
-        auto_decompress=False,
-    )
 
 
 class Link:
