@@ -37,9 +37,13 @@ class Owner(NamedTuple):
     identity: str | None
 
 
-_OWNER = """d.id, d.imei, d.make, d.model, d.protocol, d.status, t.active, a.endpoint,
- a.psk_identity from device d join account t on t.id = d.account_id
+_COLUMNS = """d.id, d.imei, d.make, d.model, d.protocol, d.status, t.active, a.endpoint,
+ a.psk_identity"""
+_OWNER = f"""{_COLUMNS} from device d join account t on t.id = d.account_id
  left join lwm2m_account a on a.device_id = d.id"""
+# By what stands in the account itself: with the outer join SQLite goes through all devices for it.
+_NAMED = f"""{_COLUMNS} from lwm2m_account a join device d on d.id = a.device_id
+ join account t on t.id = d.account_id"""
 
 
 def _owner(row: Row) -> Owner:
@@ -76,7 +80,7 @@ def by_endpoints(tx: Tx, endpoints: Sequence[str]) -> dict[str, Owner]:
     """Devices by the names that were given to them; a name that several have is nobody's."""
     if not endpoints:
         return {}
-    rows = tx.all(f"select {_OWNER} where a.endpoint in ({marks(len(endpoints))})", endpoints)
+    rows = tx.all(f"select {_NAMED} where a.endpoint in ({marks(len(endpoints))})", endpoints)
     found: dict[str, list[Owner]] = {}
     for row in rows:
         found.setdefault(row[7], []).append(_owner(row))
