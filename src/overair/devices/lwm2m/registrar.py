@@ -245,11 +245,12 @@ class Registrar:
         self.exchanges.flush()
         wanted = {each.device_id: each for each in accepted.wanted}
         now_ms = to_ms(now)
-        for client in [*fresh, *(client for _, client, _ in live)]:
+        for client in [*fresh.values(), *(client for _, client, _ in live)]:
             if self._is_known(client):
                 rooms.seen.note(client.device_id, now_ms)
                 rooms.on_contact()
-                self.visits.visit(client, wanted.get(client.device_id), fresh=client in fresh)
+                is_fresh = fresh.get(client.device_id) is client
+                self.visits.visit(client, wanted.get(client.device_id), fresh=is_fresh)
 
     def _is_over(self, exchange: Exchange | None, client: Client, now_ms: int) -> bool:
         """Whether it has said so, or has been silent for too long."""
@@ -264,7 +265,7 @@ class Registrar:
         self,
         arrivals: Sequence[tuple[Exchange, Peer, Arrival]],
         accepted: Accepted,
-    ) -> list[Client]:
+    ) -> dict[DeviceId, Client]:
         fresh: dict[DeviceId, Client] = {}
         for (exchange, peer, _), verdict in zip(arrivals, accepted.verdicts, strict=True):
             registration = verdict.registration
@@ -278,7 +279,7 @@ class Registrar:
             client = self._enter(registration, verdict.model, peer)
             self._respond(exchange, created(registration.location))
             fresh[client.device_id] = client
-        return list(fresh.values())
+        return fresh
 
     def _enter(self, registration: Registration, model: str, peer: Peer) -> Client:
         client = Client(registration, model)

@@ -8,11 +8,15 @@
 A visit ends when there is nothing left to do, or the device is silent: it begins anew with the next
 contact, and finds in the store how far it was. Nobody is asked while asleep.
 
+Of those who are only read, some are at a time and the others wait in line: when a whole fleet comes back,
+registrations are answered first, and what waits costs no task each. Who is slow to answer holds nobody up.
+
 Not in here: what an attempt does; sockets and registrations (``edge.py``).
 """
 
 import asyncio
 import contextlib
+from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -47,6 +51,8 @@ log = structlog.get_logger()
 
 LOOK_S: Final = 30.0  # attempts that another process has opened are found after this
 FOUND: Final = 1000  # attempts to one read
+AT_ONCE: Final = 128  # visits that get on; more wait, unless they are for an attempt
+SLOW_S: Final = 1.0  # one that takes longer is not counted any more: it waits for its device
 _DEVICE: Final = 3
 
 
@@ -89,13 +95,18 @@ class Visits:
         )
         self._running: dict[DeviceId, asyncio.Task[None]] = {}
         self._asked: dict[DeviceId, _Asked] = {}
+        # Those who are to be visited when there is room, in order.
+        self._waiting: OrderedDict[DeviceId, None] = OrderedDict()
+        # When the visits began that get on, in order.
+        self._brisk: OrderedDict[DeviceId, float] = OrderedDict()
+        self._timer: asyncio.TimerHandle | None = None
         self._hinted = asyncio.Event()
         self._following = Following(db, clock, self._rules, clients)
         self._loop: asyncio.Task[None] | None = None
         self._closed = False
 
     def __len__(self) -> int:
-        return len(self._running)
+        return len(self._running) + len(self._waiting)
 
     def start(self) -> None:
         """Look for attempts, now and whenever there is a hint."""
@@ -106,6 +117,9 @@ class Visits:
     async def close(self) -> None:
         """See to nobody any more."""
         self._closed = True
+        self._waiting.clear()
+        if self._timer is not None:
+            self._timer.cancel()
         tasks = [*self._running.values(), *([self._loop] if self._loop else [])]
         for task in tasks:
             task.cancel()
@@ -163,9 +177,34 @@ class Visits:
         self._asked[device_id] = asked
         if device_id in self._running:
             client.tell()
-            return
-        task = asyncio.create_task(self._visit(device_id))
-        self._running[device_id] = task
+        elif asked.turn:
+            self._go(device_id)
+        else:
+            self._waiting[device_id] = None
+            self._go_on()
+
+    def _go(self, device_id: DeviceId) -> None:
+        self._waiting.pop(device_id, None)
+        self._brisk[device_id] = self._exchanges.now()
+        self._running[device_id] = asyncio.create_task(self._visit(device_id))
+
+    def _has_room(self) -> bool:
+        since = self._exchanges.now() - SLOW_S
+        while self._brisk and next(iter(self._brisk.values())) <= since:
+            self._brisk.popitem(last=False)
+        return len(self._brisk) < AT_ONCE
+
+    def _go_on(self) -> None:
+        """Begin with those who wait, as far as there is room."""
+        while self._waiting and self._has_room():
+            self._go(next(iter(self._waiting)))
+        if self._waiting and self._timer is None:
+            # Should all of them be slow, no visit's end would begin the next.
+            self._timer = asyncio.get_running_loop().call_later(SLOW_S, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._go_on()
 
     async def _look(self) -> None:
         """Find what was opened, asked or changed for devices that are here."""
@@ -238,12 +277,14 @@ class Visits:
             log.exception("a device could not be seen to", device=device_id)
         finally:
             self._running.pop(device_id, None)
+            self._brisk.pop(device_id, None)
             again = self._asked.get(device_id)
             client = self._clients.of_device(device_id)
             if client is None:
                 self._asked.pop(device_id, None)
             elif again is not None and client.is_there(self._exchanges.now()):
                 self._begin(client, again)
+            self._go_on()
 
     async def _see_to(self, device: Device, asked: _Asked) -> None:
         settings, now = self._settings, self._clock.now()
