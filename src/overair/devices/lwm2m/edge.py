@@ -190,6 +190,11 @@ class Lwm2m:
     # What comes
 
     def _message(self, peer: Peer, datagram: bytes, now: float) -> None:
+        client = self.clients.of_peer(peer)
+        if client is not None and client.peer is not None:
+            peer = (
+                client.peer
+            )  # the same, and not another object for each message that is remembered
         self.exchanges.receive(peer, datagram, now)
 
     def _turned(self) -> None:

@@ -12,6 +12,7 @@ Not in here: which requests, and what comes from devices by itself (``edge.py``)
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Final
 
 from overair.clock import Clock
 from overair.config import Lwm2m
@@ -34,9 +35,32 @@ from overair.protocols.coap.events import (
 from overair.protocols.coap.line import Reader
 from overair.protocols.coap.values import CoapLimits, Request, Response, Timings
 
+_DRAWN_BYTES: Final = 1024
+
 
 class SilentError(Exception):
     """No answer: the device is gone, asleep, or does not know what to do with it."""
+
+
+class _Drawn:
+    """Random bytes, drawn many at a time: every message of ours needs a few, and the system takes longer
+    over a call than over the bytes.
+    """
+
+    __slots__ = ("_at", "_bytes")
+
+    def __init__(self) -> None:
+        self._bytes = b""
+        self._at = 0
+
+    def take(self, count: int) -> bytes:
+        """Return bytes that nobody had before."""
+        at, end = self._at, self._at + count
+        if end > len(self._bytes):
+            self._bytes = new_bytes(max(count, _DRAWN_BYTES))
+            at, end = 0, count
+        self._at = end
+        return self._bytes[at:end]
 
 
 class Exchanges:
@@ -67,7 +91,7 @@ class Exchanges:
             max_retransmit=rules.max_retransmit,
         )
         self.endpoint = Endpoint(
-            entropy=new_bytes, limits=CoapLimits(), timings=self._timings, former=former
+            entropy=_Drawn().take, limits=CoapLimits(), timings=self._timings, former=former
         )
         self._waiting: dict[Handle, asyncio.Future[Answered]] = {}
         self._timer: asyncio.TimerHandle | None = None

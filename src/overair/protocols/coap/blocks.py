@@ -10,7 +10,7 @@
 Not in here: exchanges (the endpoint), and what a failed transfer does to an attempt.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from overair.protocols.coap.errors import RefusedError
@@ -31,8 +31,7 @@ _SMALLEST_GUESS = 2
 _MOST_RESTARTS = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Push:
+class Push(NamedTuple):
     """How far a body that we send has come."""
 
     size: int
@@ -59,13 +58,13 @@ def advance_push(push: Push, response: Response) -> Push | None:
     if response.code == Code.REQUEST_ENTITY_TOO_LARGE:
         # Nothing was kept, whatever came before.
         if hint is not None and hint.szx < push.szx:
-            return replace(push, szx=hint.szx, offset=0)
+            return push._replace(szx=hint.szx, offset=0)
         if push.szx > _SMALLEST_GUESS:
-            return replace(push, szx=push.szx - 1, offset=0)
+            return push._replace(szx=push.szx - 1, offset=0)
         return None
     if response.code == Code.REQUEST_ENTITY_INCOMPLETE:
         if push.restarts < _MOST_RESTARTS:
-            return replace(push, offset=0, restarts=push.restarts + 1)
+            return push._replace(offset=0, restarts=push.restarts + 1)
         return None
     if not push.block.more:
         return None
@@ -73,7 +72,7 @@ def advance_push(push: Push, response: Response) -> Push | None:
     # nothing of blocks names none, and has taken the first for the whole.
     if response.code == Code.CONTINUE or (response.ok and hint is not None):
         szx = push.szx if hint is None else min(hint.szx, push.szx)
-        return replace(push, offset=push.offset + push.length, szx=szx)
+        return Push(push.size, szx, push.offset + push.length, push.restarts)
     return None
 
 
@@ -118,7 +117,7 @@ def continue_read(read: Read, response: Response, limits: CoapLimits) -> Read | 
     going_on = _read_on(read.body, response, block, read.first, limits)
     if isinstance(going_on, str) or block.more:
         return going_on
-    return replace(read.first, payload=going_on.body, block2=None)
+    return read.first._replace(payload=going_on.body, block2=None)
 
 
 def _read_on(
@@ -175,7 +174,7 @@ class Bodies:
             begun = now if body is None or block.number == 0 else body.begun
             self._on_the_way[key] = _Body(begun, request.method, request.content_format, received)
             return Response(code=Code.CONTINUE, block1=block)
-        return replace(request, payload=received)
+        return request._replace(payload=received)
 
     def _continues(self, body: _Body, request: Request, block: Block, now: float) -> bool:
         reached = len(body.received)

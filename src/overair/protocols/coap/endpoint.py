@@ -20,7 +20,6 @@ owner to drop.
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 
 from overair.protocols.coap.blocks import Bodies, Push
 from overair.protocols.coap.errors import MalformedError, RefusedError
@@ -208,10 +207,12 @@ class Endpoint:
                 self._outgoing.append((peer, said))
             return
         line = self._sending.lines.find(peer)
+        answers = line is not None and self._is_answer(line, message)
         notifies = asks and _is_notification(message)
-        if notifies and (line is None or not self._is_expected(line, message, now)):
+        if notifies and not answers and (line is None or not self._is_heard(line, message, now)):
             line = self._come_from_elsewhere(peer, now)
-        if line is None or not self._is_expected(line, message, now):
+            answers = line is not None and self._is_answer(line, message)
+        if line is None or not (answers or self._is_heard(line, message, now)):
             if message.type == _CON or notifies:
                 self._outgoing.append((peer, reset(mid)))
             if notifies:
@@ -229,7 +230,7 @@ class Endpoint:
             self._memory.keep(peer, mid, said, now)
             if said:
                 self._outgoing.append((peer, said))
-        if self._is_answer(line, message):
+        if answers:
             self._sending.answered(line, response, now, events)
         else:
             observation = self._sending.observed.heard(line, message.token, now)
@@ -243,9 +244,8 @@ class Endpoint:
             self.release(peer, now)
         return self._sending.lines.find(peer)
 
-    def _is_expected(self, line: Line, message: Message, now: float) -> bool:
-        if self._is_answer(line, message):
-            return True
+    def _is_heard(self, line: Line, message: Message, now: float) -> bool:
+        """Tell whether it comes under the token of an observation."""
         return (
             message.type != _ACK
             and self._sending.observed.heard(line, message.token, now) is not None
@@ -269,7 +269,7 @@ class Endpoint:
         assert not exchange.answered, "a request has one answer"
         asked = exchange.request
         if asked.block1 is not None and response.block1 is None and response.ok:
-            response = replace(response, block1=asked.block1)
+            response = response._replace(block1=asked.block1)
         body = response_body(response)
         peer = exchange.peer
         if not exchange.confirmable:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from overair.protocols.coap.blocks import Push, Read
 from overair.protocols.coap.events import Handle, Peer
+from overair.protocols.coap.request import PushHead
 from overair.protocols.coap.values import EXCHANGE_LIFETIME, Request, Timings
 
 _MIDS = 1 << 16
@@ -32,6 +33,7 @@ class Pending:
         "droppable",
         "due",
         "handle",
+        "head",
         "mid",
         "observation",
         "push",
@@ -61,6 +63,7 @@ class Pending:
         self.tries = 0
         self.acknowledged = False
         self.push: Push | None = None
+        self.head: PushHead | None = None
         self.reader: Reader | None = None
         self.read: Read | None = None
         # Set if this registers or cancels it.

@@ -11,7 +11,7 @@ A message that is wrong in form is answered by a reset if it asked for an acknow
 enough to have an id; else by silence. What its options mean is no matter of form: ``request``.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from overair.protocols.coap.errors import MalformedError, UnencodableError
 from overair.protocols.coap.numbers import Type
@@ -29,9 +29,8 @@ _RESET = bytes([_VERSION_BITS | Type.RST << 4, 0])
 _EMPTY_ACK = bytes([_VERSION_BITS | Type.ACK << 4, 0])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
-    """A datagram, its options in order of their numbers."""
+class Message(NamedTuple):
+    """A datagram, its options in order of their numbers. A tuple, because one is made of every datagram."""
 
     type: int
     code: int
@@ -93,12 +92,12 @@ def decode_message(datagram: bytes) -> Message:
         options.append((number, datagram[at:end]))
         at = end
     return Message(
-        type=first >> 4 & 0x03,
-        code=code,
-        mid=mid,
-        token=datagram[_HEADER_BYTES : _HEADER_BYTES + (first & 0x0F)],
-        options=tuple(options),
-        payload=payload,
+        first >> 4 & 0x03,
+        code,
+        mid,
+        datagram[_HEADER_BYTES : _HEADER_BYTES + (first & 0x0F)],
+        tuple(options),
+        payload,
     )
 
 
@@ -132,16 +131,18 @@ def start(type_: int, code: int, mid: int, token: bytes) -> bytes:
     return bytes((_VERSION_BITS | type_ << 4 | len(token), code, mid >> 8, mid & 0xFF)) + token
 
 
-def encode_options(options: Options | list[tuple[int, bytes]]) -> bytes:
-    """Write options, in the order in which they are given."""
+def encode_options(options: Options | list[tuple[int, bytes]], before: int = 0) -> bytes:
+    """Write options, in the order in which they are given; ``before``: the number that stands before them."""
     out = bytearray()
-    before = 0
     for number, value in options:
         delta = number - before
         before = number
         length = len(value)
-        if 0 <= delta < 13 and length < 13:
+        if length < 13 and 0 <= delta < 13:
             out.append(delta << 4 | length)
+        elif length < 13 <= delta < 269:
+            out.append(0xD0 | length)
+            out.append(delta - 13)
         else:
             _long_option(out, delta, length)
         out += value

@@ -11,6 +11,8 @@ Odd numbers are critical. If-Match, If-None-Match and the like are unknown here:
 Not in here: what a NON gets (silence, and the endpoint sees to it), and which resources there are.
 """
 
+from typing import NamedTuple
+
 from overair.protocols.coap.errors import MalformedError, RefusedError, UnencodableError
 from overair.protocols.coap.message import Message, encode_options
 from overair.protocols.coap.numbers import Code, Option
@@ -168,6 +170,33 @@ def read_response(message: Message) -> Response:
 
 def request_body(request: Request) -> bytes:
     """Write the options and the payload of a request: all that follows its token."""
+    options = _before_blocks(request)
+    _blocks(options, request)
+    return _with_payload(options, request.payload)
+
+
+class PushHead(NamedTuple):
+    """What is the same in each request of a push: what stands before Block1."""
+
+    options: bytes
+    last: int
+
+
+def push_head(request: Request) -> PushHead:
+    """Write it; Block1, and what follows it, is none of the request's."""
+    options = _before_blocks(request)
+    return PushHead(encode_options(options), options[-1][0] if options else 0)
+
+
+def push_body(head: PushHead, block: Block, size: int | None, payload: bytes) -> bytes:
+    """Write one request of a push, as ``request_body`` would; ``size`` is that of the whole."""
+    options = [(_BLOCK1, _block_bytes(block))]
+    if size is not None:
+        options.append((_SIZE1, _number(size, 4)))
+    return b"".join((head.options, encode_options(options, head.last), b"\xff", payload))
+
+
+def _before_blocks(request: Request) -> list[tuple[int, bytes]]:
     options: list[tuple[int, bytes]] = []
     if request.observe is not None:
         options.append((_OBSERVE, _number(request.observe, 3)))
@@ -177,8 +206,7 @@ def request_body(request: Request) -> bytes:
     options += [(_URI_QUERY, _text(segment)) for segment in request.query]
     if request.accept is not None:
         options.append((_ACCEPT, _number(request.accept, 2)))
-    _blocks(options, request)
-    return _with_payload(options, request.payload)
+    return options
 
 
 def response_body(response: Response) -> bytes:

@@ -16,7 +16,6 @@ Not in here: what peers ask of us (``endpoint``), and which datagrams are messag
 """
 
 from collections import deque
-from dataclasses import replace
 
 from overair.protocols.coap.blocks import (
     Push,
@@ -42,7 +41,7 @@ from overair.protocols.coap.lines import Entropy, Lines
 from overair.protocols.coap.message import start
 from overair.protocols.coap.numbers import Type
 from overair.protocols.coap.observing import Observed
-from overair.protocols.coap.request import request_body
+from overair.protocols.coap.request import push_body, push_head, request_body
 from overair.protocols.coap.timers import Timers
 from overair.protocols.coap.values import (
     CoapLimits,
@@ -152,17 +151,21 @@ class Sending:
         """Send a body in blocks; only one of them is ever in memory."""
         if push.size <= 0 or not can_push(push.size, push.szx):
             raise UnencodableError("a body of no bytes, or of more blocks than can be numbered")
-        request_body(request)
         pending = Pending(self.new_handle(), request, droppable=False)
+        pending.head = push_head(request)
         pending.push = push
         pending.reader = reader
         self._enqueue(self.lines.known(peer), pending, now, front=front)
         return pending.handle
 
     def _enqueue(self, line: Line, pending: Pending, now: float, *, front: bool) -> None:
+        self._open[pending.handle] = (line, pending)
+        if line.current is None and not line.held and not line.queue:
+            line.current = pending
+            self._transmit(line, pending, now)
+            return
         if line.queue is None:
             line.queue = deque()
-        self._open[pending.handle] = (line, pending)
         if front:
             line.queue.appendleft(pending)
         else:
@@ -210,6 +213,8 @@ class Sending:
         """Begin the next request of a peer, if there is one and none is out."""
         if line.current is None and not line.held and line.queue:
             line.current = line.queue.popleft()
+            if not line.queue:
+                line.queue = None  # it takes more room than all else that is known of a peer
             self._transmit(line, line.current, now)
         elif line.current is None:
             self.lines.settle(line)
@@ -231,11 +236,11 @@ class Sending:
                 )
                 self._end(line, pending, now)
                 return
+            assert pending.head is not None
             first = push.size if push.offset == 0 else None
-            request = replace(request, block1=push.block, size1=first, payload=data)
-            body = request_body(request)
+            body = push_body(pending.head, push.block, first, data)
         elif pending.read is not None:
-            request = replace(request, block2=pending.read.block, observe=None, payload=b"")
+            request = request._replace(block2=pending.read.block, observe=None, payload=b"")
             body = request_body(request)
         mid = self._next_mid(line, pending, now)
         if mid is None:
@@ -368,7 +373,7 @@ class Sending:
         if found is None:
             return None
         line, observation = found
-        pending = Pending(self.new_handle(), replace(observation.request, observe=1), True)
+        pending = Pending(self.new_handle(), observation.request._replace(observe=1), True)
         pending.body = request_body(pending.request)
         pending.observation = observation
         self._enqueue(line, pending, now, front=False)

@@ -32,9 +32,8 @@ class Block(NamedTuple):
         return self.number << (self.szx + 4)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What one side asks of the other."""
+class Request(NamedTuple):
+    """What one side asks of the other. A tuple, as ``Response`` is: each block of an image makes both."""
 
     method: int
     path: tuple[str, ...] = ()
@@ -50,8 +49,7 @@ class Request:
     payload: bytes = b""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Response:
+class Response(NamedTuple):
     """What the other says to it; a notification too."""
 
     code: int

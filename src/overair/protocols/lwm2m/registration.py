@@ -12,6 +12,7 @@ Not in here: whose endpoint name it is, where registrations are kept, and when t
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from overair.protocols.coap.errors import MalformedError, RefusedError
 from overair.protocols.coap.links import Link, decode_links, encode_links
@@ -25,6 +26,7 @@ DEFAULT_LIFETIME = 86_400
 LONGEST_LIFETIME = 2**31 - 1
 LONGEST_NAME = 255
 LONGEST_SMS = 20
+_REMEMBERED_BYTES = 512  # longer lists are read anew each time
 
 _SERVED = ("1.0", "1.1", "1.2")
 _VERSION = re.compile(r"1\.[0-9]{1,3}")
@@ -169,11 +171,18 @@ def _objects(request: Request) -> ObjectList:
     if request.content_format not in {None, ContentFormat.LINK}:
         raise RegistrationError(Code.UNSUPPORTED_CONTENT_FORMAT, "not a list of links")
     try:
-        return object_list(decode_links(request.payload))
+        read = _listed if len(request.payload) <= _REMEMBERED_BYTES else _listed.__wrapped__
+        return read(request.payload)
     except RefusedError as error:
         raise RegistrationError(error.code, str(error)) from None
     except (MalformedError, UnreadableError) as error:
         raise _bad(str(error)) from None
+
+
+@lru_cache(maxsize=1024)
+def _listed(payload: bytes) -> ObjectList:
+    """Read a list; all devices of a model have the same."""
+    return object_list(decode_links(payload))
 
 
 def object_list(links: Iterable[Link]) -> ObjectList:
