@@ -115,18 +115,23 @@ class Poller:
     def __init__(self, found: CheckIns) -> None:
         self._found = found
         self._under_way: tuple[int, float] | None = None
+        self._closed = False
         self.connection: Connection | None = None
 
     async def open(self, port: int) -> None:
         """Connect."""
         _, self.connection = await asyncio.get_running_loop().create_connection(
-            lambda: Connection(self.answered, _closed), "127.0.0.1", port
+            lambda: Connection(self.answered, self._lost), "127.0.0.1", port
         )
+
+    def _lost(self) -> None:
+        """Its poll has no answer, and it takes no other."""
+        self._closed = True
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is under way."""
-        return self._under_way is None
+        return self._under_way is None and not self._closed
 
     def poll(self, message: bytes) -> None:
         """Send one."""
@@ -157,18 +162,14 @@ async def _polls(order: CheckInOrder, found: CheckIns, over: asyncio.Event) -> N
     for poller in pollers:
         await poller.open(order.http)
     async for number in _paced(order.rate, over):
-        idle = next((each for each in pollers if each.is_idle), None)
-        if idle is None:  # as bad as one that is never answered
+        poller = pollers[number % CONNECTIONS]  # in turn, so that none is idle for long
+        if poller.is_idle:
+            poller.poll(requests[number % len(requests)])
+        else:  # as bad as one that is never answered
             found.polls.append((time.monotonic(), None))
-        else:
-            idle.poll(requests[number % len(requests)])
     for poller in pollers:
         assert poller.connection is not None
         poller.connection.transport.close()
-
-
-def _closed() -> None:
-    """A connection that ends leaves its poll without an answer, and takes no other."""
 
 
 def main() -> None:

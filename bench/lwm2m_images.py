@@ -118,8 +118,10 @@ def measure(directory: Path, devices: int, findings: Findings) -> None:
                 findings.facts[f"images_{kind}"] = found
                 times[kind] = (found.taken.begun_at, found.taken.ended_at)
                 _complain(kind, devices, found, findings)
-        finally:
-            checked = others.end()
+        except BaseException:
+            others.kill()
+            raise
+        checked = others.end()
         findings.facts["images_check_ins"] = {
             name: {
                 "updates": _waits(checked.updates, *span),
@@ -207,6 +209,11 @@ class _Others:
                 self.started.set()
         except overair.RunError:
             self.started.set()
+
+    def kill(self) -> None:
+        """Have them stop, whatever they saw."""
+        self._process.no_more()
+        self._process.end()
 
     def end(self) -> CheckIns:
         """Have them stop, and say what they saw. Raises RunError."""

@@ -1,6 +1,5 @@
 """What follows what in a transfer: every rule of lwm2m 9 and 10, and of 14 where it is about blocks."""
 
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -180,7 +179,7 @@ REGISTER = Request(method=Code.POST, path=("rd",), query=("ep=a",), content_form
 
 
 def _block1(number: int, payload: bytes, *, more: bool, szx: int = 0) -> Request:
-    return replace(REGISTER, block1=Block(number, more, szx), payload=payload)
+    return REGISTER._replace(block1=Block(number, more, szx), payload=payload)
 
 
 def test_a_register_in_blocks() -> None:
@@ -203,11 +202,11 @@ def test_a_gap_or_a_continuation_of_nothing() -> None:
     """Another peer's, another query's, a later, an old or a different block is 4.08."""
     for block in (
         ("b", _block1(1, b"y" * 16, more=True), 0),
-        ("a", replace(_block1(1, b"y" * 16, more=True), query=("ep=b",)), 0),
+        ("a", _block1(1, b"y" * 16, more=True)._replace(query=("ep=b",)), 0),
         ("a", _block1(2, b"y" * 16, more=True), 0),
         ("a", _block1(1, b"y" * 16, more=True), 248),
-        ("a", replace(_block1(1, b"y" * 16, more=True), method=Code.PUT), 0),
-        ("a", replace(_block1(1, b"y" * 16, more=True), content_format=None), 0),
+        ("a", _block1(1, b"y" * 16, more=True)._replace(method=Code.PUT), 0),
+        ("a", _block1(1, b"y" * 16, more=True)._replace(content_format=None), 0),
     ):
         bodies = Bodies(LIMITS)
         bodies.add("a", _block1(0, b"x" * 16, more=True), 0)
@@ -218,7 +217,7 @@ def test_a_body_that_is_too_large() -> None:
     """4.13 says how much is taken, when it is passed or announced; what there was is dropped."""
     too_large = Response(code=Code.REQUEST_ENTITY_TOO_LARGE, size1=16 * 1024)
     bodies = Bodies(LIMITS)
-    assert bodies.add("a", replace(_block1(0, b"x" * 16, more=True), size1=20_000), 0) == too_large
+    assert bodies.add("a", _block1(0, b"x" * 16, more=True)._replace(size1=20_000), 0) == too_large
     for number in range(16):
         bodies.add("a", _block1(number, b"x" * 1024, more=True, szx=6), 0)
     assert bodies.add("a", _block1(16, b"x", more=False, szx=6), 0) == too_large

@@ -157,7 +157,7 @@ class Machine:
             return Response(code=Code.CONTINUE, block1=block)
         self._arrived(intake)
         unsupported = self.result == Result.UNSUPPORTED_PACKAGE
-        return _BAD if unsupported else replace(_CHANGED, block1=request.block1)
+        return _BAD if unsupported else _CHANGED._replace(block1=request.block1)
 
     def write_uri(self, uri: str) -> Response:
         """Fetch an image from there, or reset the machine."""
