@@ -11,6 +11,7 @@ import heapq
 from collections.abc import Hashable, Iterator
 from datetime import datetime
 from functools import lru_cache
+from typing import Final
 
 from overair.core.ids import DeviceId
 from overair.protocols.coap.events import Handle
@@ -19,6 +20,8 @@ from overair.protocols.lwm2m.registration import ObjectList, object_list
 from overair.store.lwm2m_registrations import Registration
 
 Peer = Hashable
+
+_NONE: Final[frozenset[int]] = frozenset()  # an empty one is an object of its own, each time
 
 
 @lru_cache(maxsize=4096)
@@ -61,7 +64,7 @@ class Client:
         # It did not answer, and has said nothing since.
         self.silent = False
         # Formats that it does not write (4.06).
-        self.refused: frozenset[int] = frozenset()
+        self.refused = _NONE
         # When its cell was asked for last.
         self.radio_at: datetime | None = None
         self.cell_handle: Handle | None = None

@@ -30,6 +30,10 @@ from overair.store.database import Database
 
 CELL_PMIN_S: Final = 300
 TAKEN: Final = 500  # devices of one transaction
+# The same for all devices: what is observed is kept for each of them.
+_PATH: Final = path_segments(CELL_ID)
+_SELDOM: Final = Request(method=Code.PUT, path=_PATH, query=(f"pmin={CELL_PMIN_S}",))
+_OBSERVE: Final = Request(method=Code.GET, path=_PATH, observe=0, accept=ContentFormat.TEXT)
 
 
 class Following:
@@ -98,13 +102,9 @@ class Following:
     async def _observe(self, device: Device, client: Client) -> None:
         if client.cell_handle is not None:
             return
-        path = path_segments(CELL_ID)
-        await device.ask(
-            Request(method=Code.PUT, path=path, query=(f"pmin={CELL_PMIN_S}",)), droppable=True
-        )
+        await device.ask(_SELDOM, droppable=True)
         with contextlib.suppress(FullError):
-            request = Request(method=Code.GET, path=path, observe=0, accept=ContentFormat.TEXT)
-            _, handle = await device.observe(request)
+            _, handle = await device.observe(_OBSERVE)
             if handle is not None:
                 client.cell_handle = handle
                 self._cells[handle] = device.id

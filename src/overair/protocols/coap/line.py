@@ -88,12 +88,14 @@ class Delivery:
 class Observation:
     """A resource of the peer that we observe."""
 
-    __slots__ = ("handle", "heard_at", "request", "sequence", "token", "until")
+    __slots__ = ("handle", "heard_at", "line", "request", "sequence", "token", "until")
 
     def __init__(self, handle: Handle, token: bytes, request: Request) -> None:
         self.handle = handle
         self.token = token
         self.request = request
+        # Whose it is, once it is heard.
+        self.line: Line | None = None
         self.sequence: int | None = None
         self.heard_at = 0.0
         # Set once the peer has been told nothing of it any more: still heard until then.

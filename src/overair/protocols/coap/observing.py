@@ -21,7 +21,7 @@ class Observed:
 
     def __init__(self, limits: CoapLimits) -> None:
         self._limits = limits
-        self._by_handle: dict[Handle, tuple[Line, Observation]] = {}
+        self._by_handle: dict[Handle, Observation] = {}
 
     def check_room(self, line: Line) -> None:
         """Refuse one more observation of a peer if it has as many as it may."""
@@ -34,7 +34,8 @@ class Observed:
         if line.observations is None:
             line.observations = {}
         line.observations[observation.token] = observation
-        self._by_handle[observation.handle] = (line, observation)
+        observation.line = line
+        self._by_handle[observation.handle] = observation
 
     def remove(self, line: Line, observation: Observation) -> None:
         """Hear them no more."""
@@ -43,7 +44,8 @@ class Observed:
 
     def find(self, handle: Handle) -> tuple[Line, Observation] | None:
         """Return an observation and whose it is."""
-        return self._by_handle.get(handle)
+        found = self._by_handle.get(handle)
+        return None if found is None or found.line is None else (found.line, found)
 
     def heard(self, line: Line, token: bytes, now: float) -> Observation | None:
         """Return what is observed under a token, if it is still heard."""

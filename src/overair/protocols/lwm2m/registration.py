@@ -28,7 +28,7 @@ LONGEST_NAME = 255
 LONGEST_SMS = 20
 _REMEMBERED_BYTES = 512  # longer lists are read anew each time
 
-_SERVED = ("1.0", "1.1", "1.2")
+_SERVED = {each: each for each in ("1.0", "1.1", "1.2")}  # so that one object does for all devices
 _VERSION = re.compile(r"1\.[0-9]{1,3}")
 _NUMBER = re.compile(r"[0-9]{1,10}")
 _BINDING = re.compile(r"[UTSNHMQ]{1,7}")
@@ -144,7 +144,7 @@ def check_endpoint(endpoint: str) -> None:
 def _version(text: str) -> str:
     if not _VERSION.fullmatch(text):
         raise RegistrationError(Code.PRECONDITION_FAILED, "a version that is not served")
-    return text if text in _SERVED else "1.1"
+    return _SERVED.get(text, "1.1")
 
 
 def _lifetime(text: str) -> int:

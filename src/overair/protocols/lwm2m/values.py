@@ -10,6 +10,7 @@ import base64
 import binascii
 import re
 import struct
+from functools import lru_cache
 from typing import NamedTuple
 
 from overair.protocols.lwm2m.errors import UnreadableError
@@ -62,6 +63,7 @@ def path_text(path: Path) -> str:
     return "/" + "/".join(map(str, path))
 
 
+@lru_cache(maxsize=1024)
 def path_segments(path: Path) -> tuple[str, ...]:
     """Return a path as a request has it."""
     return tuple(map(str, path))
