@@ -1,29 +1,21 @@
-"""The one place that builds things: settings → clocks → database → servers → loops.
+"""The one place that builds things: settings → clocks → database → edges → loops.
 
-``Server`` holds everything that one process runs, as values that a test can build too; ``serve`` puts
-it on a socket and keeps it there until a signal comes. Requests are told apart by their first path
-segments: device endpoints go to raw handlers, the management API to its routes, and a few pages
-for the operator are answered here.
+``Server`` holds everything that one process runs, as values that a test can build too; ``serving`` puts
+it on a socket. Requests are told apart by their first path segments: device endpoints go to raw handlers,
+the management API to its routes, everything else is one of the operator's ``pages``.
 """
 
 import asyncio
 import contextlib
-import gc
 import os
-import resource
-import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import structlog
-import uvloop
-from granian.constants import Interfaces, SSLProtocols
-from granian.server.embed import Server as Granian
 
 from overair import ids
 from overair.api.gate import Gate as ApiGate
-from overair.api.openapi import openapi_json
 from overair.api.published import published_routes
 from overair.api.routing import Api, Rooms
 from overair.artifacts.choice import ARTIFACTS_FOLDER, open_storage
@@ -34,7 +26,7 @@ from overair.clock import Clock, FastClock, SystemClock
 from overair.config import ConfigError, Settings
 from overair.core.credentials import Cost
 from overair.devices.artifacts import Artifacts
-from overair.devices.asgi import Answer, Receive, Scope, Send, respond
+from overair.devices.asgi import Receive, Scope, Send, respond
 from overair.devices.ddi import Ddi
 from overair.devices.desk import DeviceRooms
 from overair.devices.dm.accounts import Accounts
@@ -53,31 +45,22 @@ from overair.engine.advance import Advance
 from overair.engine.fleet_devices import adopt
 from overair.housekeeping import Housekeeping
 from overair.installation import installation_key
-from overair.log import set_up_logging
-from overair.metrics import Metrics, StoreFigures
+from overair.metrics import Metrics
+from overair.pages import Pages
 from overair.proxy import networks, see_through
 from overair.push import PushDelivery, Transport, chosen_transport
 from overair.sealing import Seal
-from overair.store import figures, open_database
+from overair.store import open_database
 from overair.store.database import (
     Database,
     StoreBusyError,
-    StoreError,
     StoreFullError,
     StoreUnavailableError,
-    Tx,
 )
-from overair.store.occupied import sole_server
-from overair.workers import supervise
 
 log = structlog.get_logger()
 
-BACKLOG = 4096  # a fleet that comes back after a power cut opens its connections all at once
-GC_THRESHOLD = (20_000, 20, 20)
-DRAIN_S = 20.0  # for what is under way at a stop; service managers kill after 90 or less
 STAND_BY_S = 5.0  # between two tries to have the ports of a process that died
-TEXT = b"text/plain; charset=utf-8"
-JSON = b"application/json"
 
 
 class Server:
@@ -181,8 +164,8 @@ class Server:
             carrier or chosen_transport(settings.omadm),
             self.metrics.count_push,
         )
+        self.pages = Pages(self.db, self.clock, self.metrics, settings)
         self._courier = courier
-        self._openapi = b""
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -190,7 +173,6 @@ class Server:
         await self.db.start()
         while await self.db.transact(adopt, self.seal):
             pass
-        self._openapi = openapi_json()
         await self._open_lwm2m()
         loops: list[Callable[[], Awaitable[None]]] = [self.seen.run]
         if self.settings.engine:
@@ -261,43 +243,8 @@ class Server:
         elif path.startswith(f"{FILES_PATH}/"):
             await self.files(scope, receive, send)
         else:
-            await respond(send, await self._page(scope, path), head=scope["method"] == "HEAD")
-
-    async def _page(self, scope: Scope, path: str) -> Answer:
-        known = path in ("/healthz", "/readyz", "/openapi.json") or (
-            path == "/metrics" and self.settings.metrics
-        )
-        if not known:
-            return Answer(404, b'{"errorCode":"NOT_FOUND","errorMessage":"Not found"}', JSON)
-        if scope["method"] not in ("GET", "HEAD"):
-            return Answer(405, headers=((b"allow", b"GET, HEAD"),))
-        match path:
-            case "/healthz":
-                return Answer(200, b"ok\n", TEXT)
-            case "/readyz":
-                return await self._readiness()
-            case "/openapi.json":
-                return Answer(200, self._openapi, JSON)
-            case _:
-                figured = await self.db.report(self._figures)
-                return Answer(200, self.metrics.render(figured), TEXT)
-
-    async def _readiness(self) -> Answer:
-        try:
-            ready = await self.db.report(figures.is_reachable)
-        except StoreError as error:
-            return Answer(503, f"the database: {error}\n".encode(), TEXT)
-        return Answer(200, b"ready\n", TEXT) if ready else Answer(503, b"no schema\n", TEXT)
-
-    def _figures(self, tx: Tx) -> StoreFigures:
-        return StoreFigures(
-            devices=figures.devices_by_state(tx),
-            attempts=figures.attempts_by_state(tx),
-            engine_lag_s=figures.engine_lag_ms(tx, self.clock.now()) / 1000,
-            callbacks_queued=figures.callbacks_queued(tx),
-            push_lag_s=figures.push_lag_ms(tx, self.clock.now()) / 1000,
-            attaches_waiting=figures.attaches_waiting(tx),
-        )
+            page = await self.pages.answer(scope["method"], path)
+            await respond(send, page, head=scope["method"] == "HEAD")
 
 
 async def _kept_alive(loop: Callable[[], Awaitable[None]]) -> None:
@@ -331,116 +278,3 @@ def _storage(settings: Settings) -> ArtifactStorage:
         raise ConfigError(f"settings: {error}") from error
     except ArtifactError as error:
         raise StoreUnavailableError(str(error)) from error
-
-
-@contextlib.asynccontextmanager
-async def listening(server: Server) -> AsyncIterator[Server]:
-    """``server`` on its address, for as long as the context lasts. Raises ConfigError, StoreError."""
-    with sole_server(server.settings.database_url):
-        async with _answering(server):
-            yield server
-
-
-@contextlib.asynccontextmanager
-async def _answering(server: Server) -> AsyncIterator[None]:
-    settings = server.settings
-    host, port = settings.listen
-    await server.start()
-    granian = Granian(
-        server,
-        address=host,
-        port=port,
-        interface=Interfaces.ASGINL,
-        websockets=False,
-        backlog=BACKLOG,
-        log_enabled=False,
-        ssl_cert=Path(settings.tls_certificate) if settings.tls_certificate else None,
-        ssl_key=Path(settings.tls_key) if settings.tls_key else None,
-        # Modems in the field speak 1.2.
-        ssl_protocol_min=SSLProtocols.tls12,
-    )
-    task = asyncio.create_task(granian.serve())
-    try:
-        await _until_listening(task, host, port)
-        yield
-    finally:
-        granian.stop()  # type: ignore[no-untyped-call]  # granian's own signature has no types
-        await asyncio.wait((task,), timeout=DRAIN_S)
-        if not task.done():
-            # A device that has stopped reading would keep us for ever. It resumes at the next start.
-            log.warning("requests that do not end are cut", after_s=DRAIN_S)
-            await server.sending.cut()
-            task.cancel()
-        await server.close()
-
-
-async def _until_listening(task: "asyncio.Task[None]", host: str, port: int) -> None:
-    """Wait until the socket answers. Raises ConfigError if the address cannot be used."""
-    target = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    for _ in range(500):
-        if task.done():
-            break
-        try:
-            _, writer = await asyncio.open_connection(target, port)
-        except OSError:
-            await asyncio.sleep(0.01)
-        else:
-            writer.close()
-            return
-    raise ConfigError(f"settings: http: cannot listen on {host}:{port}; is it in use?")
-
-
-async def _serve(settings: Settings) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    async with listening(Server(settings)) as server:
-        # All that is here now stays: to look through it again would hold everybody up for 20 ms.
-        gc.collect()
-        gc.freeze()
-        # What a request makes is gone with it: to look for cycles after each 700 objects finds none.
-        gc.set_threshold(*GC_THRESHOLD)
-        log.info("overair serves", address=settings.http, database=server.db.dialect)
-        await stop.wait()
-        log.info("overair stops")
-
-
-def serve(settings: Settings) -> int:
-    """Serve until SIGINT or SIGTERM; the exit status. Raises ConfigError, StoreError."""
-    check_free(*settings.listen)
-    _allow_connections()
-    if settings.workers > 1:
-        return supervise(settings, run_worker)
-    uvloop.run(_serve(settings))
-    return 0
-
-
-def _allow_connections() -> None:
-    """Take as many descriptors as we may have; workers inherit them.
-
-    The usual 1024 is for programs that are not servers. Without any left, the server would accept
-    nobody, and be busy with trying.
-    """
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-def run_worker(settings: Settings) -> None:
-    """Serve in one of several processes."""
-    set_up_logging(settings.log_level, settings.log_format)
-    uvloop.run(_serve(settings))
-
-
-def check_free(host: str, port: int) -> None:
-    """Raise ConfigError if somebody else listens there: our own sockets share their address."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise ConfigError(
-                f"settings: http: cannot listen on {host}:{port}: {error.strerror}"
-                " (is another server running? choose another address with --http)"
-            ) from error

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from overair.app import DRAIN_S
+from overair.serving import DRAIN_S
 from overair.sim.http.roster import SimDevice, generate_roster
 from tests.installation import Process, campaign, installation, operating
 from tests.waiting import until

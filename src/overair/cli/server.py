@@ -20,7 +20,7 @@ def serve(
     log_level: Annotated[str | None, Parameter(help="debug, info, warning or error.")] = None,
 ) -> int:
     """Serve the management API and the devices until interrupted."""
-    from overair import app, log
+    from overair import log, serving
 
     settings = common.settings(
         http=http,
@@ -31,7 +31,7 @@ def serve(
         log_format="json" if common.as_json else None,
     )
     log.set_up_logging(settings.log_level, settings.log_format)
-    return app.serve(settings)
+    return serving.serve(settings)
 
 
 def migrate(common: Common = DEFAULT) -> int:

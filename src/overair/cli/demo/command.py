@@ -22,7 +22,8 @@ from cyclopts.validators import Number
 from rich.console import Console
 from rich.live import Live
 
-from overair import app
+from overair import serving
+from overair.app import Server
 from overair.cli.demo import advice, cells, pushed
 from overair.cli.demo import listener as callbacks
 from overair.cli.demo.client import Login, Operator
@@ -126,7 +127,7 @@ def demo(
         # Only its own settings: the environment may speak of an installation that is no demo.
         settings = load_settings(file=settings_file(data), environment={})
         set_up_logging(settings.log_level, settings.log_format)
-        app.check_free(*settings.listen)
+        serving.check_free(*settings.listen)
         show = Console(stderr=as_json)
         stage = Demo(world, settings, data, fast or 1.0, show, stays=stays, as_json=as_json)
         return uvloop.run(stage.run())
@@ -174,8 +175,8 @@ class Demo:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop.set)
-        server = app.Server(self._settings, clock=self._clock)
-        async with app.listening(server), callbacks.listening() as listener:
+        server = Server(self._settings, clock=self._clock)
+        async with serving.listening(server), callbacks.listening() as listener:
             self._say(f"overair serves at {self._base}; everything is kept in {self._directory}")
             await self._import(server)
             write_sdk(self._directory, self._base)
@@ -183,13 +184,13 @@ class Demo:
             async with Operator(self._base, login) as operator:
                 return await self._play(server, listener, operator)
 
-    async def _import(self, server: app.Server) -> None:
+    async def _import(self, server: Server) -> None:
         installation = Installation(settings=self._settings, db=server.db, clock=self._clock)
         imported = await import_file(installation, fleet_file(self._directory))
         made = ", ".join(f"{tally.created} {kind}" for kind, tally in imported.tallies.items())
         self._say(f"imported {fleet_file(self._directory)}: {made}")
 
-    async def _play(self, server: app.Server, listener: Listener, operator: Operator) -> int:
+    async def _play(self, server: Server, listener: Listener, operator: Operator) -> int:
         token = await self._token(server)
         options = cells.fleet_options(self._world.celled, TO, self._world.seed, START_OVER_S)
         celled = CelledFleet(options, self._clock)
@@ -198,7 +199,7 @@ class Demo:
 
     async def _play_with(
         self,
-        server: app.Server,
+        server: Server,
         listener: Listener,
         operator: Operator,
         told: list[tuple[str, PushedFleet]],
@@ -276,7 +277,7 @@ class Demo:
                 fleets.append((title, await stack.enter_async_context(Fleet(options, self._clock))))
             yield fleets
 
-    async def _token(self, server: app.Server) -> str:
+    async def _token(self, server: Server) -> str:
         """The network's, which tells the server of devices that attach."""
         token = new_token(TOKEN_BYTES)
         await server.db.transact(
@@ -307,7 +308,7 @@ class Demo:
 
     async def _tell(
         self,
-        server: app.Server,
+        server: Server,
         listener: Listener,
         operator: Operator,
         fleets: list[tuple[str, Fleet]],
@@ -382,7 +383,7 @@ class Demo:
 
     async def _conclude(
         self,
-        server: app.Server,
+        server: Server,
         listener: Listener,
         chapters: list[Chapter],
         upgrade: PushedChapter,
@@ -434,7 +435,7 @@ class Demo:
         console.print("\n[bold]Ctrl-C ends it.[/bold]")
 
 
-async def _undelivered(server: app.Server) -> int:
+async def _undelivered(server: Server) -> int:
     """Wait for the callbacks; how many are still not delivered after a while."""
     for _ in range(round(DELIVERY_S / DRAW_S)):
         if not await server.db.report(outbox_depth):
