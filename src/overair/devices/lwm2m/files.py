@@ -43,10 +43,12 @@ log = structlog.get_logger()
 PATH: Final = "/fw"
 _PURPOSE: Final = b"overair LwM2M download 1"
 _UNDER_WAY: Final = (AttemptState.OFFERED, AttemptState.RUNNING, AttemptState.DOWNLOADED)
-KNOWN_S: Final = 5.0  # for so long it is not asked again whether an attempt is under way
+KNOWN_S: Final = 5.0  # for so long, at most, it is not asked again whether an attempt is under way
 MOST_KNOWN: Final = 10_000
 BUSY_S: Final = 30
 NOTED_S: Final = 5.0  # between two notes of what a device was served over CoAP
+
+_SPREAD: Final = 64
 
 
 @dataclass(slots=True)
@@ -156,13 +158,18 @@ class Files:
         payload = self.images.at_hand(found.sha256, part.offset, part.length)
         if payload is None:
             return None
-        progress = self._progress.setdefault(attempt_id, Progress())
         end = part.offset + part.length
+        now = self._wall.monotonic()
+        progress = self._progress.get(attempt_id)
+        begins = progress is None
+        if progress is None:
+            progress = self._progress[attempt_id] = Progress()
         progress.served_bytes = max(progress.served_bytes, end)
-        now = progress.asked_at = self._wall.monotonic()
+        progress.asked_at = now
         progress.unnoted = coverage.add(progress.unnoted, part.offset, end)
-        if end == found.size_bytes or now - progress.noted_at >= NOTED_S:
-            progress.noted_at = now
+        if begins or end == found.size_bytes or now - progress.noted_at >= NOTED_S:
+            # Those who begin together are not all written down together from then on.
+            progress.noted_at = now - (NOTED_S * _part_of(attempt_id) if begins else 0.0)
             sent, progress.unnoted = progress.unnoted, coverage.EMPTY
             task = asyncio.get_running_loop().create_task(self._note(found, sent))
             self._noting.add(task)
@@ -215,7 +222,8 @@ class Files:
             found = None
         if len(self._known) >= MOST_KNOWN:
             self._known = {}
-        self._known[attempt_id] = _Known(found, now + KNOWN_S)
+        # Those who begin together do not all come back to the database together.
+        self._known[attempt_id] = _Known(found, now + KNOWN_S * (1 - _part_of(attempt_id) / 2))
         return found
 
     # HTTP
@@ -272,3 +280,8 @@ class Files:
             stored_at=found.stored_at,
             note=note if request.method == "GET" else None,
         )
+
+
+def _part_of(attempt_id: AttemptId) -> float:
+    """A part of 1, another one for each of those that follow each other."""
+    return attempt_id % _SPREAD / _SPREAD

@@ -5,6 +5,10 @@ because OpenSSL cannot wait, and the database may have to. What the same address
 small device puts each record of a flight into a datagram of its own, and OpenSSL drops those that come
 too early.
 
+A device that asks for something to be done (Register, Update, Send) goes before blocks of images and other
+answers: a thousand transfers have a thousand messages on their way here at any time, and who checks in would
+wait for all of them. So everything that has come is read, and of what can wait a little is taken at a time.
+
 Not in here: what a message means.
 """
 
@@ -25,12 +29,17 @@ from overair.devices.lwm2m.psk import MOST_IDENTITY_BYTES, PskUnavailableError, 
 from overair.devices.lwm2m.quiet import Quiet
 from overair.devices.lwm2m.udp import Address, DatagramSocket, OpenSocket, parse_address
 from overair.engine.lwm2m_accounts import FoundKey, Pair
+from overair.protocols.coap.numbers import Code
 from overair.sealing import Seal, SealError
 from overair.store.database import Database, StoreError, Tx
 
 log = structlog.get_logger()
 
 CHECKED: Final = 200  # sessions whose keys are looked up in one turn
+_GET: Final = int(Code.GET)
+_LAST_METHOD: Final = 0x1F  # known or not
+SLICE: Final = 64  # messages that can wait, before it is looked again whether others have come
+MOST_HELD: Final = 8192  # of them; more are lost, and CoAP repeats them
 MOST_BEHIND: Final = 16  # datagrams of one address that wait for a look-up; a flight has four
 
 
@@ -93,6 +102,8 @@ class Sockets:
         # Sessions that a datagram has begun with keys which were not used before.
         self._fresh: list[Session] = []
         self._checked = 0
+        self._held: deque[tuple[Peer, bytes]] = deque()
+        self._going_on: asyncio.Handle | None = None
 
     def bind(self) -> None:
         """Bind them. Raises ConfigError."""
@@ -116,6 +127,7 @@ class Sockets:
 
     async def close(self) -> None:
         """Hear and say nothing more."""
+        self._held.clear()
         for each in (self.plain, self.secure):
             if each is not None:
                 each.close()
@@ -126,8 +138,27 @@ class Sockets:
     def _on_plain(self, datagrams: list[tuple[bytes, Address]]) -> None:
         now = self._wall.monotonic()
         for datagram, address in datagrams:
-            self._on_message(address, datagram, now)
+            self._sort(address, datagram, now)
+        self._take_slice()
+
+    def _sort(self, peer: Peer, message: bytes, now: float) -> None:
+        if is_urgent(message):
+            self._on_message(peer, message, now)
+        elif len(self._held) < MOST_HELD:
+            self._held.append((peer, message))
+
+    def _take_slice(self) -> None:
+        now = self._wall.monotonic()
+        held = self._held
+        for _ in range(min(SLICE, len(held))):
+            self._on_message(*held.popleft(), now)
         self._on_turn()
+        if held and self._going_on is None:
+            self._going_on = asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._going_on = None
+        self._take_slice()
 
     def _on_secure(self, datagrams: list[tuple[bytes, Address]]) -> None:
         now = self._wall.monotonic()
@@ -137,7 +168,7 @@ class Sockets:
                 self._take(datagram, address, now)
             elif len(behind) < MOST_BEHIND:
                 behind.append(datagram)
-        self._on_turn()
+        self._take_slice()
 
     def _take(self, datagram: bytes, address: Address, now: float) -> None:
         assert self.dtls is not None
@@ -156,7 +187,7 @@ class Sockets:
     def _hear(self, heard: list[tuple[Session, bytes]]) -> None:
         now = self._wall.monotonic()
         for session, plaintext in heard:
-            self._on_message(session, plaintext, now)
+            self._sort(session, plaintext, now)
 
     def _begun(self, session: Session) -> None:
         if session.credential is not None and session.credential.fresh:
@@ -185,7 +216,7 @@ class Sockets:
             self._take(behind.popleft(), address, self._wall.monotonic())
         if behind:
             self._behind[address].extend(behind)
-        self._on_turn()
+        self._take_slice()
 
     async def _look_up(self, identity: bytes, datagram: bytes, address: Address) -> None:
         """Find the key before OpenSSL asks for it: it cannot wait, and the database may have to."""
@@ -265,3 +296,8 @@ class Sockets:
             identity = credential.identity.decode("utf-8", "replace")
             if (identity, credential.key) not in good:
                 self.dtls.close(session)
+
+
+def is_urgent(message: bytes) -> bool:
+    """Whether it asks for something to be done; what reads, answers or acknowledges can wait."""
+    return len(message) > 1 and _GET < message[1] <= _LAST_METHOD

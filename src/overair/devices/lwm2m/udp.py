@@ -1,4 +1,4 @@
-"""A UDP socket in the event loop, up to 64 datagrams a wake-up.
+"""A UDP socket in the event loop, up to 256 datagrams a wake-up.
 
 asyncio's own datagram transport makes a callback of every datagram, which costs several times what is
 done with one here (``lwm2m.md`` 18); so the socket is read in a loop, and what was read is handled at
@@ -17,7 +17,7 @@ from typing import Final, Protocol
 
 from overair.config import ConfigError
 
-AT_ONCE: Final = 64
+AT_ONCE: Final = 256
 MOST_BYTES: Final = (
     2048  # longer ones are nobody's; the endpoint refuses what is above its own limit
 )
