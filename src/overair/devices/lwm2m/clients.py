@@ -21,6 +21,7 @@ from overair.store.lwm2m_registrations import Registration
 
 Peer = Hashable
 
+_DEVICE_BITS: Final = 63  # of a number of the database
 _NONE: Final[frozenset[int]] = frozenset()  # an empty one is an object of its own, each time
 
 
@@ -103,7 +104,8 @@ class Clients:
         self._by_device: dict[DeviceId, Client] = {}
         self._by_location: dict[str, Client] = {}
         self._by_peer: dict[Peer, Client] = {}
-        self._ends: list[tuple[int, DeviceId]] = []
+        # When, and whose: one number for each, the time above the device.
+        self._ends: list[int] = []
 
     def __len__(self) -> int:
         return len(self._by_device)
@@ -169,14 +171,14 @@ class Clients:
         expires_ms = client.registration.expires_ms
         if expires_ms is not None and not client.armed:
             client.armed = True
-            heapq.heappush(self._ends, (expires_ms, client.device_id))
+            heapq.heappush(self._ends, expires_ms << _DEVICE_BITS | client.device_id)
 
     def expired(self, now_ms: int, limit: int) -> list[Client]:
         """Those whose registrations are over, at most ``limit``; they are still here."""
         found: list[Client] = []
-        while self._ends and self._ends[0][0] <= now_ms and len(found) < limit:
-            _, device_id = heapq.heappop(self._ends)
-            client = self._by_device.get(device_id)
+        while self._ends and self._ends[0] >> _DEVICE_BITS <= now_ms and len(found) < limit:
+            device_id = heapq.heappop(self._ends) & ((1 << _DEVICE_BITS) - 1)
+            client = self._by_device.get(DeviceId(device_id))
             if client is None:
                 continue
             client.armed = False

@@ -14,7 +14,6 @@ from typing import Final
 
 from overair.clock import Clock
 from overair.config import Lwm2m
-from overair.core.ids import DeviceId
 from overair.devices.lwm2m import effects, machine
 from overair.devices.lwm2m.clients import Client, Clients
 from overair.devices.lwm2m.device import Device
@@ -44,11 +43,11 @@ class Following:
         self._clock = clock
         self._rules = rules
         self._clients = clients
-        self._cells: dict[Handle, DeviceId] = {}
 
-    def is_cell(self, handle: Handle) -> bool:
-        """Whether a notification is one of a cell."""
-        return handle in self._cells
+    @staticmethod
+    def is_cell(client: Client, handle: Handle) -> bool:
+        """Whether a notification is one of its cell."""
+        return handle == client.cell_handle
 
     def is_old(self, radio_at: datetime | None) -> bool:
         """Whether what was read then is to be read again."""
@@ -59,9 +58,7 @@ class Following:
 
     def forget(self, client: Client) -> None:
         """Its observation is no more: it has ended it, or has registered anew."""
-        if client.cell_handle is not None:
-            self._cells.pop(client.cell_handle, None)
-            client.cell_handle = None
+        client.cell_handle = None
 
     async def changed(self) -> list[Client]:
         """Devices that are registered, and that are monitored from now on, or no more. Raises StoreError."""
@@ -107,4 +104,3 @@ class Following:
             _, handle = await device.observe(_OBSERVE)
             if handle is not None:
                 client.cell_handle = handle
-                self._cells[handle] = device.id

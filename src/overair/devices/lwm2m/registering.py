@@ -135,6 +135,11 @@ def _verdicts(tx: Tx, batch: Batch, settings: Settings, now: datetime) -> list[V
     by_imei = lwm2m_accounts.by_imeis(tx, whole)
     verdicts: list[Verdict] = []
     room = batch.room
+    # One object for all of a batch that have the same: each is kept for as long as the registration.
+    now_ms = to_ms(now)
+    ends: dict[int, int | None] = {}
+    for lifetime in {arrival.asked.lifetime for arrival in arrivals}:
+        ends[lifetime] = ends_at(lifetime, settings.lwm2m.grace_s, now_ms)
     for arrival in arrivals:
         name = arrival.asked.endpoint
         if arrival.device_id is not None:
@@ -156,7 +161,9 @@ def _verdicts(tx: Tx, batch: Batch, settings: Settings, now: datetime) -> list[V
         verdicts.append(
             Verdict(
                 code=Code.CREATED,
-                registration=_registration(arrival, owner, name, settings, now),
+                registration=_registration(
+                    arrival, owner, name, now_ms, ends[arrival.asked.lifetime]
+                ),
                 model=sys.intern(f"{owner.make} {owner.model}"),
             )
         )
@@ -196,10 +203,9 @@ def _refusal(arrival: Arrival, owner: Owner | None, name: str | None) -> str:
 
 
 def _registration(
-    arrival: Arrival, owner: Owner, name: str, settings: Settings, now: datetime
+    arrival: Arrival, owner: Owner, name: str, now_ms: int, expires_ms: int | None
 ) -> Registration:
     asked = arrival.asked
-    now_ms = to_ms(now)
     return Registration(
         device_id=owner.device_id,
         location=arrival.location,
@@ -213,7 +219,7 @@ def _registration(
         sms=asked.sms or "",
         objects=sys.intern(arrival.links),
         registered_ms=now_ms,
-        expires_ms=ends_at(asked.lifetime, settings.lwm2m.grace_s, now_ms),
+        expires_ms=expires_ms,
     )
 
 

@@ -16,8 +16,7 @@ Not in here: what an attempt does; sockets and registrations (``edge.py``).
 
 import asyncio
 import contextlib
-from collections import OrderedDict
-from dataclasses import dataclass
+from collections import OrderedDict, deque
 from datetime import timedelta
 from typing import Final
 
@@ -56,14 +55,12 @@ SLOW_S: Final = 1.0  # one that takes longer is not counted any more: it waits f
 _DEVICE: Final = 3
 
 
-@dataclass(slots=True)
-class _Asked:
-    """What a visit is for."""
-
-    turn: bool = False  # it may have a turn, or has an attempt
-    fresh: bool = False  # it has registered
-    radio: bool = False  # its cell may be another, or is to be followed no more
-    report: bool = False  # somebody wants to know what it runs
+# What a visit is for: one or more of these. A number, for there may be one for each of a whole fleet.
+_TURN: Final = 1  # it may have a turn, or has an attempt
+_FRESH: Final = 2  # it has registered
+_RADIO: Final = 4  # its cell may be another, or is to be followed no more
+_REPORT: Final = 8  # somebody wants to know what it runs
+_IN_LINE: Final = 16  # and it waits for room
 
 
 class Visits:
@@ -94,9 +91,9 @@ class Visits:
             transfers=asyncio.Semaphore(self._rules.max_transfers),
         )
         self._running: dict[DeviceId, asyncio.Task[None]] = {}
-        self._asked: dict[DeviceId, _Asked] = {}
-        # Those who are to be visited when there is room, in order.
-        self._waiting: OrderedDict[DeviceId, None] = OrderedDict()
+        self._asked: dict[DeviceId, int] = {}
+        # Those who are to be visited when there is room, in order; some may have had their visit.
+        self._waiting: deque[DeviceId] = deque()
         # When the visits began that get on, in order.
         self._brisk: OrderedDict[DeviceId, float] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
@@ -129,25 +126,26 @@ class Visits:
 
     def visit(self, client: Client, wanted: Wanted | None, *, fresh: bool) -> None:
         """It has registered, or updated its registration."""
-        radio = fresh or self._following.is_old(client.radio_at)
-        if wanted is None and not fresh and not radio:
+        asked = _FRESH if fresh else 0
+        if fresh or self._following.is_old(client.radio_at):
+            asked |= _RADIO
+        if wanted is not None:
+            asked |= _TURN | _REPORT if wanted.report else _TURN
+        if asked:
+            self._begin(client, asked)
+        else:
             client.tell()
-            return
-        report = wanted is not None and wanted.report
-        self._begin(
-            client, _Asked(turn=wanted is not None, fresh=fresh, radio=radio, report=report)
-        )
 
     def notified(self, client: Client, event: Notified) -> None:
         """A resource that we observe has changed: which, and to what, is read again."""
-        radio = self._following.is_cell(event.handle)
+        radio = self._following.is_cell(client, event.handle)
         if radio and event.final:
             self._following.forget(client)
-        self._begin(client, _Asked(turn=not radio, radio=radio))
+        self._begin(client, _RADIO if radio else _TURN)
 
     def unheard(self, client: Client) -> None:
         """It has told of something that we have not asked for: whatever that was, it is read."""
-        self._begin(client, _Asked(turn=True, radio=True))
+        self._begin(client, _TURN | _RADIO)
 
     def sent(self, client: Client, request: Request) -> Response:
         """A Send: as a notification, it makes us read again."""
@@ -155,36 +153,30 @@ class Visits:
             decode(request.content_format or ContentFormat.SENML_CBOR, (), request.payload)
         except UnreadableError:
             return Response(code=Code.BAD_REQUEST)
-        self._begin(client, _Asked(turn=True, fresh=True))
+        self._begin(client, _TURN | _FRESH)
         return Response(code=Code.CHANGED)
 
     def left(self, client: Client) -> None:
         """It is registered no more."""
         self._following.forget(client)
 
-    def _begin(self, client: Client, asked: _Asked) -> None:
+    def _begin(self, client: Client, asked: int) -> None:
         if self._closed:  # whoever is in the midst of a visit may have said something meanwhile
             return
         device_id = client.device_id
-        before = self._asked.get(device_id)
-        if before is not None:
-            asked = _Asked(
-                turn=asked.turn or before.turn,
-                fresh=asked.fresh or before.fresh,
-                radio=asked.radio or before.radio,
-                report=asked.report or before.report,
-            )
+        asked |= self._asked.get(device_id, 0)
         self._asked[device_id] = asked
         if device_id in self._running:
             client.tell()
-        elif asked.turn:
+        elif asked & _TURN:
             self._go(device_id)
-        else:
-            self._waiting[device_id] = None
+        elif not asked & _IN_LINE:
+            self._asked[device_id] = asked | _IN_LINE
+            self._waiting.append(device_id)
             self._go_on()
 
     def _go(self, device_id: DeviceId) -> None:
-        self._waiting.pop(device_id, None)
+        self._asked[device_id] &= ~_IN_LINE
         self._brisk[device_id] = self._exchanges.now()
         self._running[device_id] = asyncio.create_task(self._visit(device_id))
 
@@ -197,7 +189,9 @@ class Visits:
     def _go_on(self) -> None:
         """Begin with those who wait, as far as there is room."""
         while self._waiting and self._has_room():
-            self._go(next(iter(self._waiting)))
+            device_id = self._waiting.popleft()
+            if self._asked.get(device_id, 0) & _IN_LINE:
+                self._go(device_id)
         if self._waiting and self._timer is None:
             # Should all of them be slow, no visit's end would begin the next.
             self._timer = asyncio.get_running_loop().call_later(SLOW_S, self._ring)
@@ -216,7 +210,7 @@ class Visits:
                 await self._find()
                 await self._find_asked()
                 for client in await self._following.changed():
-                    self._begin_if_there(client, _Asked(radio=True))
+                    self._begin_if_there(client, _RADIO)
             except StoreError as error:
                 log.error("what devices are wanted for could not be read", error=str(error))
 
@@ -233,16 +227,16 @@ class Visits:
                     continue
                 if device_id in self._running:
                     # It may be past that already; then there is another look.
-                    self._asked.setdefault(device_id, _Asked()).turn = True
+                    self._asked[device_id] = self._asked.get(device_id, 0) | _TURN
                 else:
-                    self._begin(client, _Asked(turn=True))
+                    self._begin(client, _TURN)
             await asyncio.sleep(0)
         for attempt_id, device_id in under_way.items():
             # Called off, or over in another way: what it left at the device is taken back.
             self._attempts.give_up(attempt_id)
             client = self._clients.of_device(device_id)
             if client is not None:
-                self._begin_if_there(client, _Asked(turn=True))
+                self._begin_if_there(client, _TURN)
 
     async def _find_asked(self) -> None:
         since = self._clock.now() - timedelta(seconds=self._rules.report_timeout_s)
@@ -252,9 +246,9 @@ class Visits:
             for device_id in found:
                 client = self._clients.of_device(device_id)
                 if client is not None:
-                    self._begin_if_there(client, _Asked(report=True))
+                    self._begin_if_there(client, _REPORT)
 
-    def _begin_if_there(self, client: Client, asked: _Asked) -> None:
+    def _begin_if_there(self, client: Client, asked: int) -> None:
         """One that is not there is visited at its next contact."""
         if client.is_there(self._exchanges.now()):
             self._begin(client, asked)
@@ -264,7 +258,7 @@ class Visits:
     async def _visit(self, device_id: DeviceId) -> None:
         device = Device(device_id, self._clients, self._exchanges, self._clock)
         try:
-            while (asked := self._asked.pop(device_id, None)) is not None:
+            while asked := self._asked.pop(device_id, 0):
                 await self._see_to(device, asked)
         except SilentError as error:
             log.debug("a device is silent", device=device_id, why=str(error))
@@ -286,14 +280,14 @@ class Visits:
                 self._begin(client, again)
             self._go_on()
 
-    async def _see_to(self, device: Device, asked: _Asked) -> None:
+    async def _see_to(self, device: Device, asked: int) -> None:
         settings, now = self._settings, self._clock.now()
-        if asked.turn:
+        if asked & _TURN:
             await self._db.transact(push.begin_session, device.id, settings, now)
             await carry_on(device, self._attempts)
-        if asked.fresh or asked.report:
-            await self._read_device(device, report=asked.report)
-        if asked.radio:
+        if asked & (_FRESH | _REPORT):
+            await self._read_device(device, report=bool(asked & _REPORT))
+        if asked & _RADIO:
             await self._following.read(device)
 
     async def _read_device(self, device: Device, *, report: bool) -> None:

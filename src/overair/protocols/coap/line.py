@@ -135,7 +135,8 @@ class Line:
         self.current: Pending | None = None
         # These come when they are needed: most peers need none of them most of the time.
         self.queue: deque[Pending] | None = None
-        self.observations: dict[bytes, Observation] | None = None
+        # A few, and of most peers one: a dictionary would be the largest part of all this.
+        self.observations: tuple[Observation, ...] = ()
         self.deliveries: dict[int, Delivery] | None = None
         # Notifications that asked for no acknowledgement, and may still be reset.
         self.recent: dict[int, Handle] | None = None

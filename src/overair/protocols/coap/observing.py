@@ -25,21 +25,21 @@ class Observed:
 
     def check_room(self, line: Line) -> None:
         """Refuse one more observation of a peer if it has as many as it may."""
-        live = sum(each.until is None for each in (line.observations or {}).values())
+        live = sum(each.until is None for each in line.observations)
         if live >= self._limits.observations:
             raise FullError(f"{live} resources of the peer are observed already")
 
     def add(self, line: Line, observation: Observation) -> None:
         """Hear notifications under its token from now on."""
-        if line.observations is None:
-            line.observations = {}
-        line.observations[observation.token] = observation
+        others = (each for each in line.observations if each.token != observation.token)
+        line.observations = (*others, observation)
         observation.line = line
         self._by_handle[observation.handle] = observation
 
     def remove(self, line: Line, observation: Observation) -> None:
         """Hear them no more."""
-        (line.observations or {}).pop(observation.token, None)
+        token = observation.token
+        line.observations = tuple(each for each in line.observations if each.token != token)
         self._by_handle.pop(observation.handle, None)
 
     def find(self, handle: Handle) -> tuple[Line, Observation] | None:
@@ -49,11 +49,13 @@ class Observed:
 
     def heard(self, line: Line, token: bytes, now: float) -> Observation | None:
         """Return what is observed under a token, if it is still heard."""
-        found = line.observations.get(token) if line.observations else None
-        if found is not None and found.until is not None and now >= found.until:
-            self.remove(line, found)
-            return None
-        return found
+        for found in line.observations:
+            if found.token == token:
+                if found.until is None or now < found.until:
+                    return found
+                self.remove(line, found)
+                break
+        return None
 
     def settle(self, line: Line, pending: Pending, response: Response, now: float) -> bool:
         """Tell whether a peer that was asked is going to notify us, and keep that in mind."""
@@ -92,9 +94,8 @@ class Observed:
 
     def retire(self, line: Line, now: float) -> None:
         """Let a peer have registered anew: it knows our observations no more, or so it should."""
-        observations = line.observations or {}
-        for observation in observations.values():
+        for observation in line.observations:
             if observation.until is None:
                 observation.until = now + self._limits.retain
-        for observation in list(observations.values())[:-_MOST_RETIRED]:
+        for observation in line.observations[:-_MOST_RETIRED]:
             self.remove(line, observation)

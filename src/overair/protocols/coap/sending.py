@@ -109,7 +109,7 @@ class Sending:
             self._open[pending.handle] = (line, pending)
             assert line.queue is not None
             line.queue.append(pending)
-        for observation in (there.observations or {}).values():
+        for observation in there.observations:
             self.observed.add(line, observation)
 
     def forget(self, peer: Peer) -> list[Event]:
@@ -123,7 +123,7 @@ class Sending:
             self._open.pop(pending.handle, None)
         for delivery in (line.deliveries or {}).values():
             delivery.due = None
-        for observation in list((line.observations or {}).values()):
+        for observation in line.observations:
             self.observed.remove(line, observation)
         return [Dropped(peer=peer, handle=pending.handle) for pending in unfinished]
 

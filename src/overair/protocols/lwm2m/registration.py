@@ -147,6 +147,7 @@ def _version(text: str) -> str:
     return _SERVED.get(text, "1.1")
 
 
+@lru_cache(maxsize=1024)
 def _lifetime(text: str) -> int:
     if not _NUMBER.fullmatch(text) or int(text) > LONGEST_LIFETIME:
         raise _bad("a lifetime that is none")
