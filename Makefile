@@ -16,6 +16,7 @@ ARGS ?=
 RUNTIME := .venv/.runtime
 DEV := .venv/.dev
 BENCH := .venv/.bench
+MUTATION := .venv/.mutation
 GOOSEBIT := .venv-goosebit/.goosebit
 
 .PHONY: help
@@ -29,6 +30,8 @@ $(DEV): requirements/dev.txt requirements/setup.txt pyproject.toml
 	@touch $(RUNTIME)
 $(BENCH): requirements/bench.txt requirements/setup.txt pyproject.toml
 	@scripts/setup bench
+$(MUTATION): requirements/mutation.txt requirements/setup.txt pyproject.toml
+	@scripts/setup mutation
 $(GOOSEBIT): requirements/goosebit.txt requirements/setup.txt
 	@scripts/setup goosebit
 
@@ -93,6 +96,10 @@ crash: $(DEV) ## Kill servers 200 times, freeze them, fill disks, step clocks; t
 simulation: $(DEV) ## Run the whole system under seeds, on all cores: make simulation SEEDS=1000 FROM=1
 	$(BIN)/overair simulation run --seeds $(SEEDS) --from $(FROM) $(ARGS)
 
+.PHONY: mutation
+mutation: $(MUTATION) ## Change the core's rules in one place at a time; the tests must notice 90 in 100
+	nice -n 10 $(BIN)/python -m scripts.mutation --jobs $(WORKERS) $(ARGS)
+
 .PHONY: fuzz
 fuzz: $(DEV) ## Run the property tests long: 5000 examples each
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -n $(WORKERS) -m 'not slow and not swupdate' tests/core tests/protocols tests/api tests/devices/lwm2m/test_dtls.py $(PYTEST)
@@ -108,5 +115,5 @@ ci: ## Everything that must pass before a change lands, with the time each stage
 .PHONY: clean
 clean: ## Remove the environments and what tools leave behind
 	rm -rf .venv .venv-goosebit build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache \
-		.pytest_cache .hypothesis .import_linter_cache overair-demo src/*.egg-info
+		.pytest_cache .hypothesis .mutation .import_linter_cache overair-demo src/*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -9,7 +9,7 @@ import pytest
 from tests.project.source import ROOT
 
 REQUIREMENTS = ROOT / "requirements"
-ONE_ENVIRONMENT = ["runtime", "test", "dev", "bench", "setup"]
+ONE_ENVIRONMENT = ["runtime", "test", "dev", "bench", "mutation", "setup"]
 
 
 def _names(text: str) -> set[str]:
