@@ -40,6 +40,9 @@ def add(coverage: Coverage, start: int, end: int, *, limit: int = MAX_INTERVALS)
         raise ValueError(f"not an interval of bytes: {start} to {end}")
     if start == end:
         return coverage
+    if coverage and coverage[-1][1] == start:
+        # As it nearly always is: what follows.
+        return (*coverage[:-1], (coverage[-1][0], end))
     # All intervals that overlap or touch the new one become one with it.
     first = bisect_left(coverage, start, key=_END)
     after = bisect_right(coverage, end, key=_START)

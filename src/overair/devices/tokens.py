@@ -24,13 +24,14 @@ class AttemptTokens:
     def __init__(self, key: bytes, purpose: bytes) -> None:
         self._key = hmac.digest(key, purpose, "sha256")
         self.of = lru_cache(maxsize=_REMEMBERED)(self._of)
+        self.attempt_of = lru_cache(maxsize=_REMEMBERED)(self._attempt_of)
+        """The attempt that a token stands for; None: we did not make it."""
 
     def _of(self, attempt_id: AttemptId) -> str:
         mac = hmac.digest(self._key, b"%d" % attempt_id, "sha256")[:_MAC_BYTES]
         return f"{attempt_id:x}-{base64.urlsafe_b64encode(mac).decode()}"
 
-    def attempt_of(self, token: str) -> AttemptId | None:
-        """The attempt that it stands for; None: we did not make it."""
+    def _attempt_of(self, token: str) -> AttemptId | None:
         found = _TOKEN.fullmatch(token)
         if found is None:
             return None

@@ -49,6 +49,7 @@ BUSY_S: Final = 30
 NOTED_S: Final = 5.0  # between two notes of what a device was served over CoAP
 
 _SPREAD: Final = 64
+_ETAG_BYTES: Final = 8
 
 
 @dataclass(slots=True)
@@ -66,6 +67,7 @@ class Progress:
 @dataclass(frozen=True, slots=True)
 class _Known:
     deployment: Deployment | None
+    etag: bytes
     until: float
 
 
@@ -143,12 +145,11 @@ class Files:
         known = self._known.get(attempt_id)
         if known is None or known.until < self._wall.monotonic():
             return None
-        return self._answer(request, attempt_id, known.deployment)
+        return self._answer(request, attempt_id, known)
 
-    def _answer(
-        self, request: Request, attempt_id: AttemptId, found: Deployment | None
-    ) -> Response | None:
+    def _answer(self, request: Request, attempt_id: AttemptId, known: _Known) -> Response | None:
         """The answer; None: the bytes have to be loaded."""
+        found = known.deployment
         if found is None:
             return Response(code=Code.NOT_FOUND)
         try:
@@ -174,8 +175,7 @@ class Files:
             task = asyncio.get_running_loop().create_task(self._note(found, sent))
             self._noting.add(task)
             task.add_done_callback(self._noting.discard)
-        etag = bytes.fromhex(found.sha256)[:8]
-        return block_response(part, payload, size=found.size_bytes, etag=etag)
+        return block_response(part, payload, size=found.size_bytes, etag=known.etag)
 
     async def _note(self, found: Deployment, sent: Coverage) -> None:
         try:
@@ -199,7 +199,8 @@ class Files:
         attempt_id = self._tokens.attempt_of(token)
         assert attempt_id is not None
         try:
-            found = await self._look_up(attempt_id)
+            known = await self._look_up(attempt_id)
+            found = known.deployment
             if found is not None:
                 part = wanted_block(request, found.size_bytes)
                 await self.images.load(found.sha256, part.offset, part.length)
@@ -208,23 +209,25 @@ class Files:
         except (StorageError, StoreError) as error:
             log.error("an image cannot be read", attempt=attempt_id, error=str(error))
             return Response(code=Code.SERVICE_UNAVAILABLE, max_age=BUSY_S)
-        answer = self._answer(request, attempt_id, found)
+        answer = self._answer(request, attempt_id, known)
         return answer or Response(code=Code.SERVICE_UNAVAILABLE, max_age=1)
 
-    async def _look_up(self, attempt_id: AttemptId) -> Deployment | None:
+    async def _look_up(self, attempt_id: AttemptId) -> _Known:
         """The attempt, if it is under way. Raises StoreError."""
         now = self._wall.monotonic()
         known = self._known.get(attempt_id)
         if known is not None and known.until >= now:
-            return known.deployment
+            return known
         found = await self._db.read(polls.deployment, attempt_id)
         if found is not None and found.state not in _UNDER_WAY:
             found = None
         if len(self._known) >= MOST_KNOWN:
             self._known = {}
         # Those who begin together do not all come back to the database together.
-        self._known[attempt_id] = _Known(found, now + KNOWN_S * (1 - _part_of(attempt_id) / 2))
-        return found
+        until = now + KNOWN_S * (1 - _part_of(attempt_id) / 2)
+        etag = b"" if found is None else bytes.fromhex(found.sha256)[:_ETAG_BYTES]
+        known = self._known[attempt_id] = _Known(found, etag, until)
+        return known
 
     # HTTP
 

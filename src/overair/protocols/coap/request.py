@@ -67,10 +67,10 @@ def read_request(message: Message, limits: CoapLimits = LIMITS) -> Request:
     query: list[str] = []
     numbers: dict[int, int] = {}
     names: set[int] = set()
-    if (
-        len(message.options) + sum(len(value) for _, value in message.options)
-        > limits.options_bytes
-    ):
+    used = len(message.options)
+    for _, value in message.options:
+        used += len(value)
+    if used > limits.options_bytes:
         raise RefusedError(Code.BAD_REQUEST, "more options than anybody needs")
     for number, value in message.options:
         if number == _URI_PATH:
