@@ -30,7 +30,7 @@ T = TypeVar("T")
 BUSY_TIMEOUT_S: Final = 15.0  # how long we wait for another process's lock
 _decode: Final = msgspec.json.Decoder(tuple[Any, ...]).decode
 _WRITTEN: Final = re.compile(r"\s*(?:insert\s+into|update)\s+(\w+)")
-_CACHE_KIB: Final = 64 * 1024  # of pages, for the writer; readers share the system's cache
+_CACHE_KIB: Final = 32 * 1024  # of pages, for the writer; readers share the system's cache
 
 
 class SqliteTx:
@@ -123,7 +123,7 @@ def connect(
     connection.execute("pragma synchronous = full")
     connection.execute("pragma foreign_keys = on")
     connection.execute("pragma temp_store = memory")
-    connection.execute(f"pragma cache_size = -{_CACHE_KIB // (8 if read_only else 1)}")
+    connection.execute(f"pragma cache_size = -{_CACHE_KIB // (4 if read_only else 1)}")
     if read_only:
         connection.execute("pragma query_only = on")
     return connection

@@ -86,7 +86,7 @@ class Following:
             return
         reading = await machine.read_connectivity(device)
         if reading is not None:
-            await self._db.transact(effects.note_radio, device.id, reading, self._clock.now())
+            await self._db.transact_brief(effects.note_radio, device.id, reading, self._clock.now())
         if self._rules.observe_cell:
             await self._observe(device, client)
 

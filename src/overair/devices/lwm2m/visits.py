@@ -302,6 +302,6 @@ class Visits:
             firmware = await machine.read_all(device)
         if report or reading.firmware_version:
             now = self._clock.now()
-            await self._db.transact(
+            await self._db.transact_brief(
                 effects.note_device, device.id, reading, firmware, self._settings, now
             )

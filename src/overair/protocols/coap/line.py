@@ -119,8 +119,8 @@ class Line:
         "held",
         "kept",
         "mid",
-        "mids_left",
-        "mids_until",
+        "mids_since",
+        "mids_used",
         "observations",
         "peer",
         "proven",
@@ -146,17 +146,23 @@ class Line:
         # It has answered or acknowledged something, so its address is its own.
         self.proven = False
         self.mid = mid
-        self.mids_left = 0
-        self.mids_until = 0.0
+        # Counted up, and from the time that is at hand: small numbers are no objects of their own.
+        self.mids_used = _MIDS_AT_ONCE
+        self.mids_since = -EXCHANGE_LIFETIME
+
+    @property
+    def mids_until(self) -> float:
+        """When as many message ids may be used again."""
+        return self.mids_since + EXCHANGE_LIFETIME
 
     def next_mid(self, now: float) -> int | None:
         """Return a message id that the peer takes for nothing else; None: there is none just now."""
-        if self.mids_left <= 0 or now >= self.mids_until:
+        if self.mids_used >= _MIDS_AT_ONCE or now >= self.mids_until:
             if now < self.mids_until:
                 return None
-            self.mids_left = _MIDS_AT_ONCE
-            self.mids_until = now + EXCHANGE_LIFETIME
-        self.mids_left -= 1
+            self.mids_used = 0
+            self.mids_since = now
+        self.mids_used += 1
         self.mid = (self.mid + 1) % _MIDS
         return self.mid
 

@@ -96,7 +96,7 @@ class Sending:
     def _merge(self, there: Line, line: Line) -> None:
         """What was begun with the new address before it was known whose it is, waits behind the rest."""
         # To that address message ids go on from there: they must not mean two things.
-        line.mid, line.mids_left, line.mids_until = there.mid, there.mids_left, there.mids_until
+        line.mid, line.mids_used, line.mids_since = there.mid, there.mids_used, there.mids_since
         for delivery in (there.deliveries or {}).values():
             delivery.due = None
         waiting = [] if there.current is None else [there.current]

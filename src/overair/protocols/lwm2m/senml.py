@@ -83,7 +83,7 @@ def _pack(records: object, names: Mapping[object, str], now: float) -> Readings:
     for each in records:
         if not isinstance(each, dict):
             raise UnreadableError("a record that is none")
-        if each.keys() & _WITHOUT_MEANING:
+        if not _WITHOUT_MEANING.isdisjoint(each):
             raise UnreadableError("sums, or base values")
         record: dict[object, object] = {names.get(key, key): value for key, value in each.items()}
         base_name = _text(record, "bn", base_name)

@@ -19,6 +19,7 @@ from overair.protocols.lwm2m.errors import UnreadableError
 Path = tuple[int, ...]
 MOST_IDS = 4
 LARGEST_ID = 65535
+_USUAL_CHARS = 24  # of four ids, each as long as it may be
 
 
 class Tlv(bytes):
@@ -49,6 +50,10 @@ _INTEGER_BYTES = {1, 2, 4, 8}
 
 def parse_path(text: str) -> Path:
     """Read "/5/0/3"; a slash at the end, or none at the beginning, does not matter."""
+    return _usual_path(text) if len(text) <= _USUAL_CHARS else _path(text)
+
+
+def _path(text: str) -> Path:
     parts = text.strip("/").split("/") if text.strip("/") else []
     if len(parts) > MOST_IDS or not all(_ID.fullmatch(part) for part in parts):
         raise UnreadableError("a path that is none")
@@ -61,6 +66,10 @@ def parse_path(text: str) -> Path:
 def path_text(path: Path) -> str:
     """Write "/5/0/3"; the root is "/"."""
     return "/" + "/".join(map(str, path))
+
+
+# All devices have the same few paths, and say them again and again.
+_usual_path = lru_cache(maxsize=4096)(_path)
 
 
 @lru_cache(maxsize=1024)
