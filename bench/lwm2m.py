@@ -12,6 +12,7 @@ The load generator keeps its devices between the steps, so the three servers are
 import contextlib
 import json
 import select
+import socket
 import statistics
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from bench import goosebit, overair
 from bench import lwm2m_wire as wire
 from bench.findings import Findings, Row, Sample
 from bench.lwm2m_load import Crowd, Outcome, Step, key_of
-from bench.process import Server, free_port, settle
+from bench.process import Server, settle
 
 BAR, BAR_SECURE = 5_000, 3_000
 BAR_P99_MS = 100.0
@@ -86,7 +87,7 @@ def crowd(directory: Path, name: str, who: Crowd) -> Iterator[Load]:
 @contextlib.contextmanager
 def _peer(directory: Path, kind: str) -> Iterator[Server]:
     """Run one of those that we are measured against."""
-    port, log = free_port(), directory / f"{kind}.log"
+    port, log = _free_port(), directory / f"{kind}.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
             [sys.executable, "-m", "bench.lwm2m_peers", kind, str(port)],
@@ -99,6 +100,14 @@ def _peer(directory: Path, kind: str) -> Iterator[Server]:
         yield Server(name=kind, pid=process.pid, port=port, log=log)
     finally:
         _end(process)
+
+
+def _free_port() -> int:
+    """Return a port for datagrams that was free a moment ago."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
@@ -116,7 +125,7 @@ def measure(directory: Path, devices: int, rounds: int, seconds: float, findings
     data = directory / "data"
     sessions = min(SESSIONS, devices // 10)
     _fill(data, devices, sessions)
-    port = free_port()
+    port = _free_port()
     plain = {"OVERAIR_LWM2M_NO_SEC": "true", "OVERAIR_LWM2M_COAP": f"127.0.0.1:{port}"}
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(overair.running(data, plain))
@@ -138,7 +147,7 @@ def measure(directory: Path, devices: int, rounds: int, seconds: float, findings
         heard = _take(ours, server, "lwm2m notify", step, findings)
         findings.facts["lwm2m_heard"] = [heard.result.done, step.count]
         findings.facts["lwm2m_mib_after"] = server.peak_mib()
-    port = free_port()
+    port = _free_port()
     secure = {"OVERAIR_LWM2M_COAPS": f"127.0.0.1:{port}"}
     began = time.perf_counter()
     with overair.running(data, secure) as server:

@@ -3,7 +3,7 @@
     Register, Update        a head of four bytes, with the message id, before what is always the same
     answers to the server   by what follows the token of its request: looked at once, then a dictionary
 
-Every device is of one model and is in one of some hundred cells. It answers reads of objects 3 and 4, takes
+Every device is of one model, has a serial number, and is in one of some hundred cells. It answers reads of objects 3 and 4, takes
 the attributes of the cell (`pmin`), and lets itself be observed there.
 """
 
@@ -16,6 +16,7 @@ from overair.protocols.lwm2m.values import Path, Raw
 
 MAKE, MODEL, VERSION = "Acme", "X1", "01"
 CELLS = 500
+SERIAL = "000000000000000"  # in its place each device says its own
 LOCATION_BYTES = 12
 OBJECTS = b'</>;rt="oma.lwm2m";ct="60 110 112 11542 11543",</1/0>,</3/0>,</4/0>,</5/0>;ver=1.1'
 # A device with nothing in it that the server would read at once.
@@ -23,6 +24,7 @@ BARE_OBJECTS = b"</1/0>,</5/0>"
 CON, ACK, RST = 0x40, 0x60, 0x70
 CREATED, CHANGED, CONTENT = int(Code.CREATED), int(Code.CHANGED), int(Code.CONTENT)
 _ANSWERED_LOCATION = b"\x82rd\x0c"  # Location-Path "rd", and another of 12 bytes
+_SERIAL = SERIAL.encode()
 _TOKEN_BYTES = 2
 POST = bytes((CON | _TOKEN_BYTES, Code.POST))  # message id, token and options follow
 
@@ -67,7 +69,7 @@ class Answers:
     """What devices answer to the server's requests; those who differ do so by their cell."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, tuple[int, tuple[bytes, ...], bool]] = {}
+        self._known: dict[bytes, tuple[int, tuple[bytes, ...], bool, bool]] = {}
 
     def to(self, datagram: bytes, number: int) -> tuple[bytes, bool]:
         """Return the answer of a device to a request, and whether that one observes."""
@@ -75,9 +77,13 @@ class Answers:
         asked = datagram[1:2] + datagram[start:]
         known = self._known.get(asked)
         if known is None:
-            known = self._known[asked] = _answers(read_request(decode_message(datagram)))
-        code, bodies, observes = known
+            code, bodies, observes = _answers(read_request(decode_message(datagram)))
+            known = (code, bodies, observes, _SERIAL in bodies[0])
+            self._known[asked] = known
+        code, bodies, observes, personal = known
         body = bodies[number % len(bodies)]
+        if personal:
+            body = body.replace(_SERIAL, imei(number).encode())
         head = bytes((ACK | datagram[0] & 0x0F, code))
         return head + datagram[2:start] + body, observes
 
@@ -116,6 +122,7 @@ def _readings(cell_number: int) -> dict[Path, Raw]:
     return {
         (3, 0, 0): MAKE,
         (3, 0, 1): MODEL,
+        (3, 0, 2): SERIAL,
         (3, 0, 3): VERSION,
         (3, 0, 16): "U",
         (3, 0, 18): "A",
