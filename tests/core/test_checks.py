@@ -80,6 +80,13 @@ def test_the_package_must_fit(changes: dict[str, object]) -> None:
     assert check_device(changed(**changes), WANTED) is Reason.MAKE_MODEL
 
 
+@pytest.mark.parametrize("protocol", ["HTTP", "OMADM", "LWM2M"])
+def test_each_protocol_has_its_devices(protocol: str) -> None:
+    """A device over any of the three protocols may be in a campaign of its protocol."""
+    wanted = replace(WANTED, protocol=protocol)
+    assert check_device(changed(protocol=protocol), wanted) is Reason.CHECKED
+
+
 def test_the_prerequisite_may_be_a_name() -> None:
     """It is met by the version that the device runs, or by the name of what gave it that one."""
     given = frozenset({("first", "1.0"), ("second", "2.0")})
@@ -107,6 +114,8 @@ def test_a_license_only_where_it_is_needed() -> None:
     [
         ("490154203237518", True, True),
         ("490154203237519", True, False),
+        ("356938035643809", True, True),
+        ("352099001761481", True, True),
         ("49015420323751", False, False),
         ("4901542032375180", False, False),
         ("49015420323751x", False, False),
@@ -141,6 +150,7 @@ def test_one_check_digit_is_right(beginning: str) -> None:
         (2, 3, False),
         (3, 3, True),  # exactly half
         (49, 51, False),
+        (100, 101, False),
         (0, 5, False),
     ],
 )

@@ -1,5 +1,7 @@
 """Secrets as they are kept, and tokens as they are derived."""
 
+import base64
+import hashlib
 import string
 
 from hypothesis import given
@@ -11,6 +13,7 @@ from overair.core.credentials import (
     Cost,
     bearer_token,
     device_token,
+    dm_key,
     fingerprint,
     hash_secret,
     verify_secret,
@@ -34,8 +37,35 @@ def test_a_secret_is_known_again() -> None:
 
 
 def test_the_default_cost_is_what_the_format_takes() -> None:
-    """A hash made with the defaults may be brought along by an import."""
-    assert STORED_SECRET.match(hash_secret("s", SALT))
+    """A hash made with the defaults takes 16 MiB, five times over, and an import may bring it along."""
+    stored = hash_secret("s", SALT)
+    assert stored.startswith("scrypt$14$8$5$")
+    assert STORED_SECRET.match(stored)
+
+
+def test_a_dearer_hash_is_verified_too() -> None:
+    """A secret that somebody stored at a higher cost, past OpenSSL's own bound, is known again."""
+    assert verify_secret("s", hash_secret("s", SALT, Cost(log2_n=16, r=8, p=1)))
+
+
+def test_bearer_tokens_are_hmacs() -> None:
+    """RFC 4231 4.3: a token is the HMAC-SHA-256 of the nonce under the secret."""
+    token = bearer_token("Jefe", "what do ya want for nothing?")
+    assert base64.urlsafe_b64decode(token + "=").hex() == (
+        "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+    )
+
+
+def test_device_tokens_stay() -> None:
+    """A token that a device was given once is the same in every version of the server."""
+    token = device_token(KEY, "490154203237518", "salt")
+    assert token == "AX504AFFq9Be0ZlCCdCl5KFcs37PfZ4o"
+
+
+def test_dm_keys_are_the_specifications() -> None:
+    """The known answer of OMA-DM: Bruce2, OhBehave and the nonce ``Nonce`` (``oma-dm.md`` 11.1)."""
+    answer = hashlib.md5(f"{dm_key('Bruce2', 'OhBehave')}:Nonce".encode()).digest()
+    assert base64.b64encode(answer) == b"Zz6EivR3yeaaENcRN6lpAQ=="
 
 
 def test_bearer_tokens_are_repeatable() -> None:

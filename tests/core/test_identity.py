@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 
 from overair.core import credentials
 from overair.core.credentials import Cost
-from overair.core.identity import BearerToken, Session, SessionState, Throttle, ThrottleLimits
+from overair.core.identity import (
+    BearerToken,
+    Lifetimes,
+    Session,
+    SessionState,
+    Throttle,
+    ThrottleLimits,
+)
 from overair.core.ids import ApplicationId, UserId
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
@@ -137,3 +144,73 @@ def test_bearer_tokens_are_derived() -> None:
         == 3
     )
     assert len(credentials.fingerprint(token)) == 64
+
+
+def test_how_long_tokens_and_sessions_last() -> None:
+    """A bearer token lasts an hour (API 2.1), a session twenty minutes without use (API 2.2)."""
+    lifetimes = Lifetimes()
+    assert lifetimes.bearer == timedelta(hours=1)
+    assert lifetimes.session_idle == timedelta(minutes=20)
+    assert lifetimes.kept == timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("addresses", "names", "most"), [(1, 1, 10), (1000, 1, 60), (1, 1000, 300)]
+)
+def test_how_many_guesses_are_looked_at(addresses: int, names: int, most: int) -> None:
+    """In a minute ten of one client on one name, sixty on a name, three hundred of an address."""
+    throttle = Throttle()
+    looked_at = 0
+    for number in range(400):
+        address, name = f"a{number % addresses}", f"x{number % names}"
+        if throttle.wait_s(address, name, NOW) == 0:
+            throttle.attempt(address, name, NOW)
+            looked_at += 1
+    assert looked_at == most
+
+
+def test_a_success_takes_back_its_own_attempt() -> None:
+    """Failures of others with the same name, or from the same address, still count."""
+    for attempts in ([("a", "x"), ("b", "x"), ("c", "x")], [("a", "x"), ("a", "y"), ("a", "z")]):
+        for failures in (1, 2):
+            limits = ThrottleLimits(per_name=failures + 1, per_address=failures + 1)
+            throttle = Throttle(limits)
+            for address, name in attempts[:failures]:
+                throttle.attempt(address, name, NOW)
+            last = attempts[-1]
+            throttle.attempt(*last, NOW)
+            throttle.succeed(*last)
+            assert throttle.wait_s(*last, NOW) == 0
+            throttle.attempt(*last, NOW)
+            assert throttle.wait_s(*last, NOW) == 60
+
+
+def test_a_success_leaves_no_trace() -> None:
+    """After it a failure's minute begins with that failure; and there need be nothing to take back."""
+    throttle = Throttle(ThrottleLimits(per_name=1))
+    throttle.succeed("a", "x")
+    throttle.attempt("a", "x", NOW)
+    throttle.succeed("a", "x")
+    later = NOW + timedelta(seconds=59)
+    throttle.attempt("b", "x", later)
+    assert throttle.wait_s("c", "x", later) == 60
+
+
+def test_after_its_window_a_count_begins_anew() -> None:
+    """A failure of a minute ago is not counted again with the next one."""
+    throttle = Throttle(ThrottleLimits(per_pair=2))
+    throttle.attempt("a", "x", NOW)
+    later = NOW + timedelta(minutes=1)
+    throttle.attempt("a", "x", later)
+    assert throttle.wait_s("a", "x", later) == 0
+
+
+def test_as_many_counts_are_kept_as_are_said() -> None:
+    """With room for six counts the three of each of two clients are kept."""
+    throttle = Throttle(ThrottleLimits(per_pair=1, remembered=6))
+    throttle.attempt("a", "x", NOW)
+    throttle.attempt("b", "y", NOW)
+    assert throttle.wait_s("a", "x", NOW) == 60
+    throttle.attempt("c", "z", NOW)
+    assert throttle.wait_s("a", "x", NOW) == 0
+    assert throttle.wait_s("b", "y", NOW) == 60

@@ -1,8 +1,11 @@
 """How instants are written (API 1.4)."""
 
 import re
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,3 +35,22 @@ def test_instants_as_published() -> None:
     assert instants.time_text(instant) == "2021-06-03 00:03:56.079 +0000 UTC"
     instant = datetime(2018, 3, 5, 19, 7, 21, 999_000, tzinfo=UTC)
     assert instants.second_text(instant) == "2018-03-05T19:07:21Z"
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine whose own time zone is not UTC."""
+    monkeypatch.setenv("TZ", "America/Los_Angeles")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_instants_are_utc_on_any_machine(elsewhere: None) -> None:
+    """Where the machine stands changes nothing: all that is written is in UTC."""
+    instant = datetime(2021, 6, 3, 2, 3, 56, tzinfo=timezone(timedelta(hours=2)))
+    assert instants.datetime_text(instant) == "2021-06-03T00:03:56.000Z"
+    assert instants.second_text(instant) == "2021-06-03T00:03:56Z"
+    assert instants.time_text(instant) == "2021-06-03 00:03:56.000 +0000 UTC"
+    assert instants.minute_text(instant) == "03 Jun 21 00:03 UTC"

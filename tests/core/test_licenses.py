@@ -146,6 +146,66 @@ def test_purchase_types() -> None:
             check_terms(kind, count)
 
 
+def test_purchase_types_are_named_as_published() -> None:
+    """Monthly licences and events have the vendor's names (``lifecycle.md`` 6.1)."""
+    assert (MONTHLY, EVENT) == ("TS-HFOTA-MRC", "TS-HFOTA-EVNT")
+
+
+@pytest.mark.parametrize(
+    ("kind", "count", "why"),
+    [
+        (
+            "MRC",
+            0,
+            "a purchase type is TS-HFOTA-EVNT, TS-HFOTA-MRC or both with a comma, not 'MRC'",
+        ),
+        (MONTHLY, -1, "the number of licences is 0 or more"),
+        (EVENT, 1, "TS-HFOTA-EVNT has no pool of licences: their number is 0"),
+    ],
+)
+def test_who_sells_what_cannot_be_is_told_why(kind: str, count: int, why: str) -> None:
+    """A subscription that nobody can have bought is refused with the reason."""
+    with pytest.raises(LicenseTermsError) as error:
+        check_terms(kind, count)
+    assert str(error.value) == why
+
+
+def device(number: int, **known: bool) -> LicensedDevice:
+    """One that may have a licence, and has none, but for what is said of it."""
+    says = {"eligible": True, "licensed": False, "used": False, "started": False, "at_work": False}
+    return LicensedDevice(id=DeviceId(number), open_upgrade_id=None, **(says | known))
+
+
+def test_who_is_unknown_gets_no_licence() -> None:
+    """A device that the account does not have is not found, and takes nothing from the pool."""
+    plan = plan_assignment(["nobody", "a"], {"a": device(1)}, 1)
+    assert plan.outcomes == (("nobody", Became.NOT_FOUND), ("a", Became.ASSIGNED))
+
+
+def test_each_removal_has_its_outcome() -> None:
+    """What was never there, given back, used, under way, or at work, is not taken; the rest is."""
+    fleet = {
+        "bare": device(1),
+        "unused": device(2, licensed=True),
+        "used": device(3, licensed=True, used=True),
+        "offered": device(4, licensed=True, started=True),
+        "at work": device(5, licensed=True, at_work=True),
+        "other": device(6, licensed=True),
+    }
+    plan = plan_removal(["nobody", *fleet, "unused"], fleet)
+    assert plan.outcomes == (
+        ("nobody", Became.NOT_FOUND),
+        ("bare", Became.NOT_LICENSED),
+        ("unused", Became.REMOVED),
+        ("used", Became.IN_USE),
+        ("offered", Became.IN_USE),
+        ("at work", Became.IN_USE),
+        ("other", Became.REMOVED),
+        ("unused", Became.NOT_LICENSED),
+    )
+    assert plan.changed == (fleet["unused"], fleet["other"])
+
+
 def test_every_outcome_has_its_words() -> None:
     """v1 and v3 say which request it was, v2 only whether it worked (API 4.3, 5.3)."""
     assert REASON.keys() == set(LicenseOutcome)
@@ -153,6 +213,18 @@ def test_every_outcome_has_its_words() -> None:
     assert license_v1("Assign", Became.PREEXISTING) == (
         "LicenseAssignSuccess",
         "Device license preexisting",
+    )
+    assert license_v1("Assign", Became.NOT_ELIGIBLE) == (
+        "LicenseAssignFailed",
+        "Device not eligible for service",
+    )
+    assert license_v1("Assign", Became.POOL_EMPTY) == (
+        "LicenseAssignFailed",
+        "License not available",
+    )
+    assert license_v1("Remove", Became.IN_USE) == (
+        "LicenseRemoveFailed",
+        "License removal not allowed for devices that have ever upgraded firmware.",
     )
     assert license_v3("Remove", Became.NOT_FOUND) == ("LicenseRemoveFailed", "Device Not Found.")
     assert license_v2("Remove", Became.REMOVED) == ("Success", "Success")

@@ -74,6 +74,44 @@ def test_other_texts_are_refused(url: str) -> None:
     assert url_problem(url, 2, OPEN) is not None
 
 
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("", "it needs 1 to 2048 characters"),
+        ("https://a.example/a b", "it has characters that no URL has"),
+        ("https://a.example/a\\b", "it has characters that no URL has"),
+        ("https://[::1", "it is malformed"),
+        ("ftp://a.example/", "it is no http or https URL"),
+        ("http://a.example/", "it is not https"),
+        ("https://user@a.example/", "it has a user name in it"),
+        ("https://a..b/", "it has no valid host"),
+        ("https://a.example:0/", "it has no valid port"),
+        ("https://127.1/", "its host is an address in an odd form"),
+        ("https://localhost/", "its host is a loopback address"),
+        ("https://10.0.0.1/", "its host is a private address"),
+    ],
+)
+def test_who_registers_is_told_why_not(url: str, why: str) -> None:
+    """The reason is told in words that complete a sentence about the URL."""
+    assert url_problem(url, 2, STRICT) == why
+
+
+def test_long_urls_and_hosts_have_their_bounds() -> None:
+    """A URL has at most 2048 characters, and a host 253, as DNS has it."""
+    beginning = "https://a.example/"
+    assert url_problem(beginning.ljust(2048, "x"), 2, STRICT) is None
+    assert url_problem(beginning.ljust(2049, "x"), 2, STRICT) is not None
+    host = ".".join(["h" * 49] * 5) + ".xyz"
+    assert len(host) == 253
+    assert url_problem(f"https://{host}/", 2, STRICT) is None
+    assert url_problem(f"https://{host}z/", 2, STRICT) is not None
+
+
+def test_hosts_are_names_in_any_case() -> None:
+    """A host in capitals is the same host."""
+    assert url_problem("https://Listener.EXAMPLE/", 2, STRICT) is None
+
+
 def test_plain_http_is_for_v1() -> None:
     """v1 takes http; v2 and v3 only where the installation allows it."""
     url = "http://listener.example/"
@@ -93,6 +131,9 @@ def test_plain_http_is_for_v1() -> None:
         "169.254.169.254",
         "localhost",
         "LOCALHOST.",
+        "ip6-localhost",
+        "ip6-loopback",
+        "API.LOCALHOST.",
         "api.localhost",
     ],
 )
@@ -116,6 +157,7 @@ def test_credentials_are_short_and_printable() -> None:
     assert is_credential("")
     assert is_credential("pässword with spaces")
     assert not is_credential("line\nbreak")
+    assert is_credential("x" * 256)
     assert not is_credential("x" * 257)
 
 

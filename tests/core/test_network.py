@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from overair.core.network import (
     AddressError,
     EventKind,
+    EventResult,
     NetworkEvent,
     NetworkState,
     split_address,
@@ -88,6 +89,59 @@ def test_instants_are_compared_as_they_are_stored() -> None:
     assert state.after(event, at(60)) is None
 
 
+def test_a_device_that_left_and_is_back_has_both_dates() -> None:
+    """An attach keeps when it was gone before, a detach when it was here."""
+    back = told(detach(1), attach(2))
+    assert (back.attached, back.attached_at, back.detached_at) == (True, at(2), at(1))
+    left = told(attach(1), detach(2))
+    assert (left.attached, left.attached_at, left.detached_at) == (False, at(1), at(2))
+
+
+def test_dates_are_cut_and_not_rounded() -> None:
+    """What is stored is the millisecond that had begun."""
+    event = NetworkEvent(imei="1", kind=EventKind.DETACH, at=NOON.replace(microsecond=999999))
+    assert told(event).detached_at == NOON.replace(microsecond=999000)
+
+
+def test_what_an_event_does_not_say_is_not_known() -> None:
+    """An event is in order, and says nothing of address, cell and signal unless it does."""
+    event = NetworkEvent(imei="1", kind=EventKind.ATTACH, at=NOON)
+    assert (event.address, event.fault) == ("", "")
+    assert (event.reachable, event.cell, event.rsrp_dbm, event.bearer) == (None,) * 4
+    assert NetworkState() == NetworkState(
+        attached_at=None, detached_at=None, address="", waking_at=None
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "reaches"),
+    [
+        (EventKind.ATTACH, None, True),
+        (EventKind.DETACH, None, False),
+        (EventKind.REACHABILITY, True, True),
+        (EventKind.REACHABILITY, False, False),
+        (EventKind.CELL, None, None),
+        (EventKind.SIGNAL, None, None),
+    ],
+)
+def test_what_events_say_of_reachability(
+    kind: EventKind, said: bool | None, reaches: bool | None
+) -> None:
+    """A device that has come can be reached, one that has gone cannot; others say it or do not."""
+    event = NetworkEvent(imei="1", kind=kind, at=NOON, reachable=said)
+    assert event.reaches is reaches
+
+
+def test_kinds_and_results_are_written_as_published() -> None:
+    """The words of the network feed, which networks send and read (``docs/network.md``)."""
+    assert [kind.value for kind in EventKind] == [
+        *("attach", "detach", "reachability", "cell", "signal")
+    ]
+    assert [result.value for result in EventResult] == [
+        *("applied", "outdated", "unknownDevice", "unknownType", "rejected")
+    ]
+
+
 def test_any_order_ends_the_same() -> None:
     """Whatever overtakes what, the latest events stand."""
     events = [attach(1), detach(2), attach(3), detach(4), attach(5)]
@@ -108,6 +162,8 @@ def test_any_order_ends_the_same() -> None:
         ("[::1]", ("::1", 2948)),
         ("modem-7.example.net:1", ("modem-7.example.net", 1)),
         ("modem_7", ("modem_7", 2948)),
+        ("Modem.Example.NET:1", ("Modem.Example.NET", 1)),
+        ("M", ("M", 2948)),
     ],
 )
 def test_addresses(text: str, found: tuple[str, int]) -> None:
@@ -125,8 +181,9 @@ def test_addresses(text: str, found: tuple[str, int]) -> None:
 )
 def test_addresses_that_are_none(text: str) -> None:
     """Nothing else is one."""
-    with pytest.raises(AddressError):
+    with pytest.raises(AddressError) as error:
         split_address(text, 2948)
+    assert str(error.value).startswith(repr(text))
 
 
 @given(st.text(max_size=40))

@@ -10,7 +10,7 @@ from typing import Final
 
 from overair.core.upgrade import Reason
 
-IMEI: Final = re.compile(r"[0-9]{15}", re.ASCII)
+IMEI: Final = re.compile(r"[0-9]{15}")
 ACTIVE: Final = "active"
 PROTOCOLS: Final = frozenset({"OMADM", "LWM2M", "HTTP"})
 

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import Enum, auto
+from enum import StrEnum, auto
 
 from overair.core.ids import ApplicationId, UserId
 
@@ -47,7 +47,7 @@ class BearerToken:
         return max(0, (self.expires_at - now) // _SECOND)
 
 
-class SessionState(Enum):
+class SessionState(StrEnum):
     """What a session token opens."""
 
     OPEN = auto()
@@ -101,8 +101,8 @@ class Throttle:
         waits = [0]
         for key, limit in self._keys(address, name):
             since, count = self._failures.get(key, (now, 0))
-            left = since + self._limits.window - now
-            if count >= limit and left > timedelta(0):
+            if count >= limit:
+                left = since + self._limits.window - now
                 waits.append(-(-left // _SECOND))
         return max(waits)
 

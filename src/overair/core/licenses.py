@@ -10,7 +10,7 @@ Pure: what is known comes in, what is to be done goes out. Not here: the publish
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import StrEnum, auto
 from typing import Final
 
 from overair.core.ids import DeviceId, UpgradeId
@@ -27,14 +27,14 @@ class LicenseTermsError(ValueError):
 class LicenseOutcome(StrEnum):
     """What became of one device of an assign or remove request."""
 
-    ASSIGNED = "assigned"
-    PREEXISTING = "preexisting"
-    REMOVED = "removed"
-    NOT_FOUND = "not_found"
-    NOT_ELIGIBLE = "not_eligible"
-    POOL_EMPTY = "pool_empty"
-    NOT_LICENSED = "not_licensed"
-    IN_USE = "in_use"  # an upgrade since it was assigned, or one under way
+    ASSIGNED = auto()
+    PREEXISTING = auto()
+    REMOVED = auto()
+    NOT_FOUND = auto()
+    NOT_ELIGIBLE = auto()
+    POOL_EMPTY = auto()
+    NOT_LICENSED = auto()
+    IN_USE = auto()  # an upgrade since it was assigned, or one under way
 
 
 def parse_purchase_type(text: str) -> str:

@@ -20,7 +20,7 @@ from overair.core.addresses import literal, not_public
 MAX_URL: Final = 2048
 MAX_CREDENTIAL: Final = 256
 _PLAIN: Final = re.compile(r"[\x21-\x7e]+")
-_HOST: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_-]+)*\.?")
+_HOST: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_-]+)*\.?")
 _LOCAL_NAMES: Final = ("localhost", "ip6-localhost", "ip6-loopback")
 
 
@@ -49,7 +49,7 @@ def url_problem(url: str, api_version: int, rules: ListenerRules) -> str | None:
         return "it is not https"
     if "@" in parts.netloc:
         return "it has a user name in it"
-    host = parts.hostname or ""
+    host = parts.hostname or ""  # in lower case
     bracketed = parts.netloc.startswith("[")
     if not bracketed and (len(host) > 253 or not _HOST.fullmatch(host)):
         return "it has no valid host"
@@ -60,9 +60,8 @@ def url_problem(url: str, api_version: int, rules: ListenerRules) -> str | None:
         return "its host is an address in an odd form"
     if rules.private_addresses:
         return None
-    if host.removesuffix(".").lower() in _LOCAL_NAMES or host.lower().rstrip(".").endswith(
-        ".localhost"
-    ):
+    name = host.removesuffix(".")
+    if name in _LOCAL_NAMES or name.endswith(".localhost"):
         return "its host is a loopback address"
     word = not_public(number) if number is not None else None
     return None if word is None else f"its host is a {word} address"

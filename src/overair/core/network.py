@@ -111,9 +111,7 @@ class NetworkState:
                 waking_at=self.waking_at or now,
             )
         # Its address may be another device's by now, and there is nobody to be woken.
-        return NetworkState(
-            attached_at=None if other == at else other, detached_at=at, address="", waking_at=None
-        )
+        return NetworkState(attached_at=None if other == at else other, detached_at=at)
 
 
 class AddressError(ValueError):
