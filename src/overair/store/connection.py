@@ -123,7 +123,7 @@ def connect(
     connection.execute("pragma synchronous = full")
     connection.execute("pragma foreign_keys = on")
     connection.execute("pragma temp_store = memory")
-    connection.execute(f"pragma cache_size = -{_CACHE_KIB // (4 if read_only else 1)}")
+    connection.execute(f"pragma cache_size = -{_CACHE_KIB // (8 if read_only else 1)}")
     if read_only:
         connection.execute("pragma query_only = on")
     return connection

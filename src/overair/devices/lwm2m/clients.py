@@ -53,14 +53,15 @@ class Client:
     )
 
     def __init__(self, registration: Registration, model: str) -> None:
-        self.registration = registration
+        # Without its address, which is written down and else stands in ``peer``.
+        self.registration = registration._replace(address="")
         self.model = model
         self.objects = objects_of(registration.objects)
         # Where it is; None: over DTLS, and without a session now.
         self.peer: Peer | None = None
         # Where it was before that; observations are moved from there.
         self.former_peer: Peer | None = None
-        # Of the clock that does not jump: until when it listens, in queue mode.
+        # Of the clock that does not jump: until when it listens, if it is in queue mode.
         self.awake_until = 0.0
         # It did not answer, and has said nothing since.
         self.silent = False

@@ -29,6 +29,7 @@ from overair.store.database import Database
 
 CELL_PMIN_S: Final = 300
 TAKEN: Final = 500  # devices of one transaction
+_SECOND: Final = timedelta(seconds=1)
 # The same for all devices: what is observed is kept for each of them.
 _PATH: Final = path_segments(CELL_ID)
 _SELDOM: Final = Request(method=Code.PUT, path=_PATH, query=(f"pmin={CELL_PMIN_S}",))
@@ -43,6 +44,7 @@ class Following:
         self._clock = clock
         self._rules = rules
         self._clients = clients
+        self._lately: datetime | None = None
 
     @staticmethod
     def is_cell(client: Client, handle: Handle) -> bool:
@@ -73,10 +75,17 @@ class Following:
 
     async def read(self, device: Device) -> None:
         """Read where it is, and have it told; or have it told no more. Raises SilentError, StoreError."""
-        client, begun_at = device.client, self._clock.now()
+        client, begun_at = device.client, self._about_now()
         await self._read(device, client)
         # Whoever falls asleep in the middle is asked again at its next contact.
         client.radio_at = begun_at
+
+    def _about_now(self) -> datetime:
+        """The time, to the second: one object for all that were read in it."""
+        now = self._clock.now()
+        if self._lately is None or not timedelta() <= now - self._lately < _SECOND:
+            self._lately = now
+        return self._lately
 
     async def _read(self, device: Device, client: Client) -> None:
         if not client.objects.has(CONNECTIVITY):

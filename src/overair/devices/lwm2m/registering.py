@@ -50,7 +50,8 @@ class Change:
     """An Update of a registration that is known."""
 
     registration: Registration
-    """As it is to be."""
+    """As it is to be, but for the address."""
+    address: str
     same: bool
     """Nothing but its end has changed."""
 
@@ -100,7 +101,7 @@ def accept(tx: Tx, batch: Batch, settings: Settings, now: datetime) -> Accepted:
             prolonged[row.device_id] = row
         else:
             prolonged.pop(row.device_id, None)
-            rows[row.device_id] = row
+            rows[row.device_id] = row._replace(address=change.address)
     # Only as far as the location is still the same: who registered anew is there.
     ended = {row.device_id for row in batch.gone} - anew
     store.put(tx, list(rows.values()))
@@ -235,11 +236,15 @@ def updated(
     address: str,
     settings: Settings,
     now: datetime,
+    *,
+    moved: bool,
 ) -> Change:
-    """What an Update makes of a registration."""
+    """What an Update makes of a registration.
+
+    ``moved``: the address is another; in memory a registration has none (``clients.py``).
+    """
     lifetime = before.lifetime_s if asked.lifetime is None else asked.lifetime
     after = before._replace(
-        address=address,
         binding=before.binding if asked.binding is None else asked.binding,
         queue_mode=before.queue_mode if asked.queue_mode is None else asked.queue_mode,
         lifetime_s=lifetime,
@@ -247,7 +252,8 @@ def updated(
         objects=before.objects if asked.objects is None else sys.intern(links),
         expires_ms=ends_at(lifetime, settings.lwm2m.grace_s, to_ms(now)),
     )
-    return Change(registration=after, same=after._replace(expires_ms=before.expires_ms) == before)
+    same = not moved and after._replace(expires_ms=before.expires_ms) == before
+    return Change(registration=after, address=address, same=same)
 
 
 __all__ = [

@@ -93,7 +93,8 @@ class Registrar:
         """It is there, and in queue mode it listens for a while."""
         model = self._rules.models.get(client.model)
         awake_s = (model.awake_s if model is not None else 0) or self._rules.awake_s
-        client.awake_until = self.exchanges.now() + awake_s
+        if client.registration.queue_mode:
+            client.awake_until = self.exchanges.now() + awake_s
         if model is not None and model.ack_timeout_s and client.peer is not None:
             self.exchanges.be_patient(client.peer, model.ack_timeout_s)
         if client.silent and client.peer is not None:
@@ -172,10 +173,11 @@ class Registrar:
             address,
             self._rooms.settings,
             self._rooms.clock.now(),
+            moved=bool(address) and client.peer != peer,
         )
         self._move(client, peer)
-        self.contact(client)
         self.clients.change(client, change.registration)
+        self.contact(client)
         self._changes.append((exchange, client, change))
 
     def _move(self, client: Client, peer: Peer) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from overair.protocols.coap.blocks import Push, Read
 from overair.protocols.coap.events import Handle, Peer
+from overair.protocols.coap.message import MIDS
 from overair.protocols.coap.request import PushHead
 from overair.protocols.coap.values import EXCHANGE_LIFETIME, Request, Timings
 
@@ -163,7 +164,7 @@ class Line:
             self.mids_used = 0
             self.mids_since = now
         self.mids_used += 1
-        self.mid = (self.mid + 1) % _MIDS
+        self.mid = MIDS[(self.mid + 1) % _MIDS]
         return self.mid
 
     def remember_notice(self, mid: int, handle: Handle) -> None:

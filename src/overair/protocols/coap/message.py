@@ -19,6 +19,8 @@ from overair.protocols.coap.numbers import Type
 Options = tuple[tuple[int, bytes], ...]
 
 LONGEST_TOKEN = 8
+# Every message id there is, once: hundreds of thousands are remembered at a time.
+MIDS = tuple(range(1 << 16))
 _HEADER_BYTES = 4
 _MARKER = 0xFF
 _VERSION_BITS = 0x40
@@ -58,7 +60,7 @@ def decode_message(datagram: bytes) -> Message:
     first, code = datagram[0], datagram[1]
     if first >> 6 != 1:
         raise MalformedError("not version 1")
-    mid = datagram[2] << 8 | datagram[3]
+    mid = MIDS[datagram[2] << 8 | datagram[3]]
     length = first & 0x0F
     if length > LONGEST_TOKEN:
         raise _wrong(first, mid, "a token of more than 8 bytes")
