@@ -209,7 +209,7 @@ async def test_a_batch_in_pieces(feed: Feed) -> None:
         ({"events": [{"type": "attach"}]}, "Invalid value for events"),
         ({"events": [event(1, 7)]}, "Invalid value for events"),  # type: ignore[arg-type]  # wrong
         ({"events": [event(1) | {"imei": 990013907835573}]}, "Invalid value for events"),
-        ({"events": [event(1) | {"imei": "1"}]}, "Invalid device id format"),
+        ({"events": [event(1), event(1) | {"imei": "1"}]}, "Invalid value for events[1].imei"),
         ({"events": [event(1), event(2, at="soon")]}, "Invalid value for events[1].at"),
         ({"events": [event(1, at="2026-03-02")]}, "Invalid value for events[0].at"),
         ({"events": [event(1, at="2026-03-02T12:00:00")]}, "Invalid value for events[0].at"),

@@ -119,9 +119,7 @@ class EventOutcomes(Answer):
     events: list[EventOutcome]
 
 
-@network_routes.add(
-    "POST", "/events", security=Security.OPERATOR, errors=(Refusal.EVENTS, Refusal.DEVICE_ID)
-)
+@network_routes.add("POST", "/events", security=Security.OPERATOR, errors=(Refusal.EVENTS,))
 async def receive_events(call: Call[EventBatch, None]) -> EventOutcomes:
     """Take a batch of network events.
 
@@ -154,7 +152,7 @@ def _read(call: Call[EventBatch, None], place: int, event: Event, now: datetime)
     if needed is not None and getattr(event, needed) is UNSET:
         raise RequestError(Refusal.VALUE, member=f"events[{place}].{needed}")
     return NetworkEvent(
-        imei=call.formats.imei(event.imei),
+        imei=_imei(call, place, event.imei),
         kind=kind,
         at=now if event.at is UNSET else _instant(event.at, place),
         address=address,
@@ -164,6 +162,14 @@ def _read(call: Call[EventBatch, None], place: int, event: Event, now: datetime)
         bearer=_given(event.bearer),
         fault=_fault(event) if kind in _LOCATED else "",
     )
+
+
+def _imei(call: Call[EventBatch, None], place: int, text: str) -> str:
+    """An IMEI; of thousands of events the one with a wrong one has to be found."""
+    try:
+        return call.formats.imei(text)
+    except RequestError as error:
+        raise RequestError(Refusal.VALUE, member=f"events[{place}].imei") from error
 
 
 def _fault(event: Event) -> str:
