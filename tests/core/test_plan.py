@@ -1,5 +1,6 @@
 """What a device may be offered, by examples and against a model that looks at every minute."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from overair.core.attempt import AttemptState
 from overair.core.campaign import CampaignStatus
 from overair.core.plan import (
+    Decision,
     Link,
     Place,
     Rules,
@@ -148,7 +150,44 @@ def test_the_devices_own_hours() -> None:
     place = replace(PLACE, zone=ZoneInfo("Asia/Kathmandu"))  # 5:45 ahead
     rules = replace(RULES, download_windows=NIGHT)
     assert decide(rules, place, at(14)).until == at(14, 15)
-    assert decide(rules, place, at(14, 15)).offer
+    offered = decide(rules, place, at(14, 15))
+    assert (offered.offer, offered.until) == (True, at(18, 15))
+    both = replace(place, two_phase=True)
+    assert phase(replace(RULES, install_windows=NIGHT), both, at(14)) == (True, False)
+    assert phase(replace(RULES, install_windows=NIGHT), both, at(14, 15)) == (True, True)
+
+
+def test_without_a_zone_the_hours_are_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the machine stands has no part in it."""
+    monkeypatch.setenv("TZ", "Asia/Kathmandu")
+    time.tzset()
+    try:
+        assert decide(replace(RULES, download_windows=MORNING), PLACE, at(4)).offer
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_a_plain_offer_is_installed_at_once() -> None:
+    """A device in a campaign without windows, or without two phases, installs what it has."""
+    for rules in (RULES, replace(RULES, download_windows=MORNING)):
+        decision = decide(rules, PLACE, at(5))
+        assert (decision.offer, decision.install, decision.phased) == (True, True, False)
+
+
+def test_a_wait_promises_nothing() -> None:
+    """Who is offered nothing may not install either, and is in no phase."""
+    over = decide(replace(RULES, status=S.ABORTED), PLACE, at(10))
+    assert over == Decision(offer=False, wait=Wait.OVER, until=None, install=False, phased=False)
+
+
+def test_reasons_to_wait_keep_their_words() -> None:
+    """They are in what ``overair explain --json`` prints, which programs read."""
+    assert " ".join(Wait) == (
+        "checks start download_date download_window install_date install_window retry"
+        " other_attempt never_both no_time_left no_transport other_protocol no_image over done"
+        " check_in turn attach reach slot cell version"
+    )
 
 
 def test_the_pause_after_a_failure() -> None:
@@ -157,6 +196,8 @@ def test_the_pause_after_a_failure() -> None:
     decision = decide(RULES, place, at(10, 59))
     assert (decision.offer, decision.wait, decision.until) == (False, Wait.RETRY, at(11))
     assert decide(RULES, place, at(11)).offer
+    windowed = decide(replace(RULES, download_windows=NOON), place, at(10, 59))
+    assert (windowed.offer, windowed.wait, windowed.until) == (False, Wait.RETRY, at(11))
 
 
 def test_two_phases_need_only_the_download() -> None:
@@ -342,6 +383,15 @@ def test_a_cancellation_is_shown_until_it_is_answered() -> None:
 # Poll intervals ----------------------------------------------------------------------------------
 
 seconds = st.integers(1, 86_399)
+
+
+@pytest.mark.parametrize(
+    "minutes", [0.5, 1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 360, 720]
+)
+def test_intervals_are_round(minutes: float) -> None:
+    """An interval is told in the steps of a clock's face, so that it seldom changes."""
+    step = timedelta(minutes=minutes)
+    assert poll_interval(86_400, at(10), at(10) + 3 * step, 1) == step // timedelta(seconds=1)
 
 
 def test_an_idle_device_keeps_its_interval() -> None:

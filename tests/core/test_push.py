@@ -10,6 +10,7 @@ from overair.core.push import (
     FIRST_REPEATS,
     LATER_REPEATS,
     Call,
+    CallStep,
     carry_on,
     latest_planned,
     next_lwm2m_try,
@@ -89,3 +90,40 @@ def test_lwm2m_is_tried_twice_a_night_for_three_days() -> None:
         tries.append(following)
         last = following
     assert [(t.day, t.hour) for t in tries] == [(2, 0), (2, 4), (3, 0), (3, 4), (4, 0), (4, 4)]
+
+
+def test_a_notification_is_not_repeated_before_its_time() -> None:
+    """One that was sent just when it was planned is the one that was planned."""
+    call = Call(called_at=BEGIN, window_ends_at=BEGIN + WINDOW, pushed_at=BEGIN)
+    step = carry_on(call, BEGIN + timedelta(seconds=30), PAUSE)
+    assert step == CallStep(push=False, due_at=BEGIN + timedelta(minutes=1))
+
+
+def test_a_repeat_waits_for_the_pause() -> None:
+    """After one that went out late the next waits until they are a pause apart, or all is over."""
+    late = BEGIN + timedelta(seconds=50)
+    now = BEGIN + timedelta(minutes=1)
+    call = Call(called_at=BEGIN, window_ends_at=BEGIN + WINDOW, pushed_at=late)
+    assert carry_on(call, now, PAUSE) == CallStep(push=False, due_at=late + PAUSE)
+    assert carry_on(call, late + PAUSE, PAUSE).push
+    short = Call(called_at=BEGIN, window_ends_at=now + timedelta(seconds=5), pushed_at=late)
+    assert carry_on(short, now, PAUSE) == CallStep(push=False, due_at=short.window_ends_at)
+
+
+def test_the_next_look_is_a_pause_after_a_notification() -> None:
+    """Who sends a late repeat does not look again at the planned instant that comes at once."""
+    call = Call(called_at=BEGIN, window_ends_at=BEGIN + WINDOW, pushed_at=BEGIN)
+    now = BEGIN + timedelta(minutes=4, seconds=50)
+    assert carry_on(call, now, PAUSE) == CallStep(push=True, due_at=now + PAUSE)
+
+
+def test_a_clock_that_was_put_back_sends_nothing() -> None:
+    """Before a call begins nothing is due but its beginning."""
+    call = Call(called_at=BEGIN, window_ends_at=BEGIN + WINDOW)
+    assert carry_on(call, BEGIN - PAUSE, PAUSE) == CallStep(push=False, due_at=BEGIN)
+
+
+def test_what_is_over_is_over() -> None:
+    """A call whose window has closed sends nothing and is not looked at again."""
+    call = Call(called_at=BEGIN, window_ends_at=BEGIN + WINDOW)
+    assert carry_on(call, BEGIN + WINDOW, PAUSE) == CallStep(over=True, push=False, due_at=None)

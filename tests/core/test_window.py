@@ -247,3 +247,18 @@ def test_what_is_no_window_is_refused(text: str) -> None:
     """Empty, backward, outside of the day, or no hours at all."""
     with pytest.raises(ValueError):
         decode_windows(text)
+
+
+def test_windows_that_only_touch_have_no_hour_in_common() -> None:
+    """A window ends before the hour of its end, so the one that begins there is another."""
+    early, late = (Window(4, 8),), (Window(8, 12),)
+    assert not overlap(early, late)
+    assert not overlap(late, early)
+    assert overlap(early, (Window(7, 8),))
+
+
+@pytest.mark.parametrize(("start", "end"), [(24, 24), (24, 25), (-1, 4), (5, 4), (4, 4)])
+def test_hours_that_are_no_window_are_refused(start: int, end: int) -> None:
+    """The message says what a window is."""
+    with pytest.raises(ValueError, match=r"^a window is 0 <= start < end <= 24$"):
+        Window(start, end)

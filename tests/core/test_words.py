@@ -1,15 +1,11 @@
-"""The published words, version by version."""
+"""The published words of v1 and v2, and what all versions say alike."""
 
-from dataclasses import replace
-from datetime import UTC, date, datetime
 from itertools import product
-from typing import Any
 
 import pytest
 
 from overair.core.campaign import CampaignStatus
-from overair.core.instants import minute_text
-from overair.core.upgrade import OPEN, Reason, UpgradeState
+from overair.core.upgrade import Reason, UpgradeState
 from overair.core.words import is_shown, v1, v2, v3
 
 S = CampaignStatus
@@ -234,195 +230,85 @@ def test_campaigns_are_found_by_their_words() -> None:
     assert len(v2.CAMPAIGN_FILTER_V2) == len(OF_V2) + 1
 
 
-# v3 ----------------------------------------------------------------------------------------------
-
-BEGIN = datetime(2022, 10, 6, 18, 5, tzinfo=UTC)
-END = datetime(2022, 10, 6, 20, 0, tzinfo=UTC)
-UNHEARD = "The network does not report this device is reachable, no retry available, try count"
-
-
-def standing(state: UpgradeState, reason: Reason, **changes: Any) -> v3.Standing:
-    plain = v3.Standing(
-        state=state,
-        reason=reason,
-        status=S.SCHEDULED,
-        end_date=date(2022, 10, 31),
-        attempts=0,
-        begins_at=None,
-        ends_at=None,
-    )
-    return replace(plain, **changes)
+def test_campaigns_are_called_as_published() -> None:
+    """The words of lifecycle.md 4.1; v3 has one more (5.1), and v1 other ones (3.1)."""
+    assert {
+        S.REQUEST_PENDING: "CampaignRequestPending",
+        S.REQUEST_QUEUED: "CampaignRequestQueued",
+        S.SCHEDULED: "CampaignScheduled",
+        S.ENDED: "CampaignEnded",
+        S.REQUEST_FAILED: "CampaignRequestFailed",
+        S.FAILED: "CampaignFailed",
+        S.CANCELLED: "CampaignCancelled",
+        S.ABORTED: "CampaignAborted",
+    } == v2.CAMPAIGN_V2
 
 
-def placed(state: UpgradeState, reason: Reason, **changes: Any) -> v3.Standing:
-    """The same with a place."""
-    return standing(state, reason, begins_at=BEGIN, ends_at=END, **changes)
+@pytest.mark.parametrize("state", [U.PENDING, U.FAILED])
+@pytest.mark.parametrize(
+    ("reasons", "text"),
+    [
+        (
+            [R.NO_REPORT, R.NOT_REACHABLE, R.NOTIFIED, R.NO_RESPONSE, R.REPORT_LOST],
+            "RovaClientDidNotReportStatus",
+        ),
+        ([R.DOWNLOAD_FAILED], "RovaClientDownloadFailed"),
+        ([R.NOT_INSTALLED_YET], "RovaClientDownloadNotInstalledYet"),
+        (
+            [R.INSTALL_FAILED, R.VERSION_UNCHANGED, R.UNEXPECTED_VERSION],
+            "RovaClientDownloadedInstallFailed",
+        ),
+        ([R.UNKNOWN_ERROR], "Unknown device error."),
+        (
+            [R.CELL_FULL, R.NO_TIME_LEFT, R.RETRY_QUEUED, R.DECLINED, R.OTHER, R.SUPERSEDED],
+            "Other.",
+        ),
+        ([R.NONE, R.SLOTTED, R.BY_USER], ""),
+    ],
+)
+def test_v2_says_the_nearest_of_its_six(
+    state: UpgradeState, reasons: list[Reason], text: str
+) -> None:
+    """Whatever went wrong, v2 has one of the six reasons of lifecycle.md 4.4 for it, or none."""
+    for reason in reasons:
+        assert v2.device_v2(state, reason, S.SCHEDULED) == (v2.DEVICE_V2[state], text)
+
+
+def test_a_device_that_is_not_checked_yet_is_pending() -> None:
+    """Before the checks every version says so, without a reason (lifecycle.md 3.3)."""
+    assert v1.device_v1(U.REQUESTED, R.NONE) == ("RequestPending", "")
+    assert v2.device_v2(U.REQUESTED, R.NONE, S.REQUEST_PENDING) == ("RequestPending", "")
 
 
 @pytest.mark.parametrize(
-    ("device", "said"),
+    ("reason", "text"),
     [
-        (standing(U.REQUESTED, R.NONE), ("RequestPending", "")),
-        (
-            standing(U.ACCEPTED, R.CHECKED, status=S.REQUEST_QUEUED),
-            ("Accepted", "Device cleared all checks so it can be added to the scheduled list."),
-        ),
-        (
-            standing(U.ACCEPTED, R.CHECKED, status=S.PRE_SCHEDULED),
-            (
-                "ReceivedDeviceDataFromNetwork",
-                "Reachability information received from the network.",
-            ),
-        ),
-        (
-            standing(U.PENDING, R.CHECKED, attempts=2),
-            (
-                "ReceivedDeviceDataFromNetwork",
-                "Reachability information received from the network, try count 2.",
-            ),
-        ),
-        (
-            standing(U.ACCEPTED, R.NOT_REACHABLE),
-            ("NoDeviceDataFromNetwork", "The network reports this device is not reachable."),
-        ),
-        (
-            standing(U.PENDING, R.NOT_REACHABLE, attempts=1),
-            ("NoDeviceDataFromNetwork", "The network reports this device is not reachable."),
-        ),
-        (
-            standing(U.PENDING, R.RETRY_QUEUED, attempts=1),
-            (
-                "ReceivedDeviceDataFromNetwork",
-                "Reachability information received from the network, try count 1.",
-            ),
-        ),
-        (
-            placed(U.ACCEPTED, R.SLOTTED),
-            (
-                "UpgradeScheduled",
-                (
-                    "The upgrade is scheduled to begin on 06 Oct 22 18:05 UTC, and the estimated"
-                    " completion is 06 Oct 22 20:00 UTC."
-                ),
-            ),
-        ),
-        (
-            placed(U.PENDING, R.NOTIFIED, attempts=1),
-            (
-                "UpgradeScheduled",
-                (
-                    "The upgrade is scheduled to begin on 06 Oct 22 18:05 UTC, and the estimated"
-                    " completion is 06 Oct 22 20:00 UTC."
-                ),
-            ),
-        ),
-        # No dot at its end: as the client's sample has it.
-        (
-            standing(U.ACCEPTED, R.CELL_FULL),
-            (
-                "UpgradePending",
-                (
-                    "Upgrade pending, the device upgrade is estimated to be scheduled for"
-                    " 31 Oct 22 23:59 UTC"
-                ),
-            ),
-        ),
-        (
-            standing(U.ACCEPTED, R.NO_TIME_LEFT),
-            ("UpgradeFailed", "Upgrade failed, no retry available, try count 0."),
-        ),
-        (
-            placed(U.PENDING, R.RETRY_QUEUED, attempts=3),
-            (
-                "UpgradeFailed",
-                "Upgrade failed, estimated retry time on 06 Oct 22 18:05 UTC, try count 3.",
-            ),
-        ),
-        (
-            placed(U.PENDING, R.INTERNAL, attempts=1),
-            (
-                "RequestToFotaServerFailed",
-                "Request to FOTA server failed, estimated retry time on 06 Oct 22 18:05 UTC.",
-            ),
-        ),
-        (
-            standing(U.FAILED, R.DOWNLOAD_FAILED, attempts=2),
-            ("UpgradeFailed", "Upgrade failed, no retry available, try count 2."),
-        ),
-        (
-            standing(U.FAILED, R.INTERNAL, attempts=2),
-            (
-                "RequestToFotaServerFailed",
-                "Request to FOTA server failed, no retry available, try count 2.",
-            ),
-        ),
-        (
-            standing(U.FAILED, R.NOT_REACHABLE),
-            ("NoDeviceDataFromNetwork", f"{UNHEARD} 0."),
-        ),
-        (
-            standing(U.FAILED, R.NO_RESPONSE, attempts=5),
-            ("NoDeviceDataFromNetwork", f"{UNHEARD} 5."),
-        ),
-        (
-            standing(U.SUCCEEDED, R.SUCCESS, attempts=1),
-            ("UpgradeSuccess", "Upgrade completed successfully"),
-        ),
-        (standing(U.REJECTED, R.NOT_FOUND), ("DeviceRejected", "Device not found.")),
-        (
-            standing(U.CANCELLED, R.BY_USER),
-            ("CampaignCancelled", "Campaign canceled by user."),
-        ),
-        (standing(U.ABORTED, R.BY_USER), ("CampaignAborted", "Campaign aborted by user.")),
-        (
-            standing(U.CANCELLED, R.LICENSE_REMOVED),
-            ("CampaignCancelled", "No license attached to device"),
-        ),
+        (R.NOT_REACHABLE, "Device is not reachable"),
+        (R.SLOTTED, "Device waits for its turn"),
+        (R.CELL_FULL, "No capacity left in the cell of the device"),
+        (R.NO_TIME_LEFT, "No time left for the device"),
+        (R.NO_REPORT, "Device did not report its status"),
+        (R.DECLINED, "Upgrade declined by the device"),
+        (R.NOT_INSTALLED_YET, "Downloaded; waiting for the installation"),
+        (R.VERSION_UNCHANGED, "Device reported success but runs its old firmware"),
+        (R.UNEXPECTED_VERSION, "Device runs an unexpected firmware version"),
+        (R.REPORT_LOST, "Device did not report how the upgrade ended"),
+        (R.UNKNOWN_ERROR, "Unknown device error."),
+        (R.OTHER, "Other."),
+        (R.BY_USER, "Upgrade canceled by user."),
+        (R.SUPERSEDED, "Another upgrade was scheduled for the device"),
     ],
 )
-def test_devices_of_v3(device: v3.Standing, said: tuple[str, str]) -> None:
-    """Status and reason of a device are those of lifecycle.md 5.4, letter by letter."""
-    assert v3.device_v3(device) == said
+def test_v1_tells_what_went_wrong(reason: Reason, text: str) -> None:
+    """Where the vendor's table has no text, ours says what happened, also of who was stopped."""
+    for state in (U.FAILED, U.ABORTED):
+        assert v1.device_v1(state, reason) == ("UpgradeFailed", text)
 
 
-def test_every_combination_is_said_in_v3() -> None:
-    """Whatever the database holds can be published; what may go on never says that it may not."""
-    for state, reason, status, has_place in product(U, R, S, (False, True)):
-        make = placed if has_place else standing
-        word, text = v3.device_v3(make(state, reason, status=status, attempts=1))
-        assert word in v3.DEVICE_V3
-        assert "None" not in text
-        if "no retry available" in text:
-            assert state not in OPEN or reason is R.NO_TIME_LEFT
-
-
-def test_campaigns_of_v3() -> None:
-    """v3 shows every status, one of which the others do not have."""
-    assert set(v3.CAMPAIGN_V3) == set(S)
-    assert v3.CAMPAIGN_V3[S.PRE_SCHEDULED] == "CampaignPreScheduled"
-    assert all(is_shown(3, status) for status in S)
-    assert not any(is_shown(version, S.PRE_SCHEDULED) for version in (1, 2))
-    assert {
-        **{word: status for status, word in v3.CAMPAIGN_V3.items()},
-        "CampaignQueued": S.REQUEST_QUEUED,
-    } == v3.CAMPAIGN_FILTER_V3
-
-
-def test_minutes_in_reasons() -> None:
-    """Times in reasons are those of RFC 822 with two digits for the year, whatever the machine speaks."""
-    assert minute_text(datetime(2006, 1, 2, 15, 4, 59, tzinfo=UTC)) == "02 Jan 06 15:04 UTC"
-    months = [minute_text(datetime(2030, month, 1, tzinfo=UTC))[3:6] for month in range(1, 13)]
-    assert months == [
-        "Jan",
-        "Feb",
-        "Mar",
-        "Apr",
-        "May",
-        "Jun",
-        "Jul",
-        "Aug",
-        "Sep",
-        "Oct",
-        "Nov",
-        "Dec",
-    ]
+def test_changing_the_list_is_answered_as_published() -> None:
+    """The words of api.md 4.9 and 6.6 for devices that were added or removed, or were not."""
+    assert v1.ADDED_V1 == v3.ADDED_V3 == ("AddDeviceSucceed", "Device added Successfully")
+    assert v1.REMOVED_V1 == v3.REMOVED_V3 == ("RemoveDeviceSucceed", "Device removed Successfully")
+    assert v1.NOT_ADDED_V1 == v3.NOT_ADDED_V3 == "AddDeviceFailed"
+    assert v1.NOT_REMOVED_V1 == ("RemoveDeviceFailed", "Device is not in the upgrade")
+    assert v3.NOT_REMOVED_V3 == ("RemoveDeviceFailed", "Device is not in the campaign")

@@ -8,7 +8,7 @@ REFUSE is for a report that the device must be told is void (410 Gone over DDI);
 is taken and changes nothing.
 """
 
-from enum import StrEnum
+from enum import StrEnum, auto
 from typing import Final, Literal
 
 
@@ -29,17 +29,17 @@ class AttemptState(StrEnum):
 class AttemptEvent(StrEnum):
     """What can happen to it."""
 
-    RETRIEVE = "retrieve"  # the device fetched what it is to do
-    PROGRESS = "progress"  # it is at work: a report, or the first byte of the artifact
-    NOTE = "note"  # words that change nothing
-    DOWNLOAD = "download"  # it has the whole artifact
-    SUCCEED = "succeed"
-    FAIL = "fail"
-    GIVE_UP = "give_up"  # we failed it: the loop guard
-    CANCEL = "cancel"  # we want it stopped
-    CANCEL_CONFIRM = "cancel_confirm"  # the device stopped
-    CANCEL_REFUSE = "cancel_refuse"  # the device goes on
-    EXPIRE = "expire"  # its time is over
+    RETRIEVE = auto()  # the device fetched what it is to do
+    PROGRESS = auto()  # it is at work: a report, or the first byte of the artifact
+    NOTE = auto()  # words that change nothing
+    DOWNLOAD = auto()  # it has the whole artifact
+    SUCCEED = auto()
+    FAIL = auto()
+    GIVE_UP = auto()  # we failed it: the loop guard
+    CANCEL = auto()  # we want it stopped
+    CANCEL_CONFIRM = auto()  # the device stopped
+    CANCEL_REFUSE = auto()  # the device goes on
+    EXPIRE = auto()  # its time is over
 
 
 IGNORE: Final = "ignore"

@@ -8,7 +8,7 @@ Not here: when an event happens (``core/plan.py``, ``core/window.py``), what it 
 (``core/upgrade.py``).
 """
 
-from enum import StrEnum
+from enum import StrEnum, auto
 from typing import Final, Literal
 
 
@@ -29,16 +29,16 @@ class CampaignStatus(StrEnum):
 class CampaignEvent(StrEnum):
     """What can happen to it."""
 
-    ACCEPTED = "accepted"  # the device checks are done and at least one device passed
-    REJECTED = "rejected"  # the device checks are done and none passed
-    LOCATED = "located"  # what the network knows of its devices is known
-    REPLANNED = "replanned"  # v3: its dates are others, and it has not begun: slots are given anew
-    STARTED = "started"  # its start has come; in v3, its devices have their slots
-    ENDED = "ended"  # its end has come, or every device succeeded
-    FAILED = "failed"  # it cannot be delivered
-    STOPPED = "stopped"  # the user's DELETE
-    WITHDRAWN = "withdrawn"  # the same, before its start date, whatever its status
-    EMPTIED = "emptied"  # the user removed its last device
+    ACCEPTED = auto()  # the device checks are done and at least one device passed
+    REJECTED = auto()  # the device checks are done and none passed
+    LOCATED = auto()  # what the network knows of its devices is known
+    REPLANNED = auto()  # v3: its dates are others, and it has not begun: slots are given anew
+    STARTED = auto()  # its start has come; in v3, its devices have their slots
+    ENDED = auto()  # its end has come, or every device succeeded
+    FAILED = auto()  # it cannot be delivered
+    STOPPED = auto()  # the user's DELETE
+    WITHDRAWN = auto()  # the same, before its start date, whatever its status
+    EMPTIED = auto()  # the user removed its last device
 
 
 IGNORE: Final = "ignore"

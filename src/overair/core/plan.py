@@ -10,7 +10,7 @@ The rules are ``lifecycle.md`` 4.2 and ``http-ddi.md`` 6 and 7.
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
-from enum import StrEnum
+from enum import StrEnum, auto
 from typing import NamedTuple
 
 from overair.core.attempt import LINKED, AttemptState
@@ -220,9 +220,9 @@ _STEPS_S = (
 class Link(StrEnum):
     """What a device that has an attempt is shown of it."""
 
-    NOTHING = "nothing"
-    DEPLOYMENT = "deployment"
-    CANCEL = "cancel"
+    NOTHING = auto()
+    DEPLOYMENT = auto()
+    CANCEL = auto()
 
 
 def link(

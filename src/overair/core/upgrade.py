@@ -11,7 +11,7 @@ one takes it, it is tried on without limit (``lifecycle.md`` 3.5).
 Not here: single attempts (``core/attempt.py``), published words (``core/words``).
 """
 
-from enum import StrEnum
+from enum import StrEnum, auto
 from typing import Final, Literal
 
 
@@ -32,17 +32,17 @@ class UpgradeState(StrEnum):
 class UpgradeEvent(StrEnum):
     """What can happen to it."""
 
-    ACCEPT = "accept"
-    REJECT = "reject"
-    OFFER = "offer"
-    PROGRESS = "progress"  # a new reason, no new state: downloaded, or an attempt failed
-    SUCCEED = "succeed"
-    EXHAUST = "exhaust"  # an attempt failed and no further one can come
-    END = "end"  # the campaign ended
-    QUEUE = "queue"  # the campaign ended, and the device is to be tried on
-    SUPERSEDE = "supersede"  # another campaign has taken the device that was queued
-    CANCEL = "cancel"  # the campaign was cancelled, or the device left it, before the start
-    ABORT = "abort"  # the campaign was stopped after its start
+    ACCEPT = auto()
+    REJECT = auto()
+    OFFER = auto()
+    PROGRESS = auto()  # a new reason, no new state: downloaded, or an attempt failed
+    SUCCEED = auto()
+    EXHAUST = auto()  # an attempt failed and no further one can come
+    END = auto()  # the campaign ended
+    QUEUE = auto()  # the campaign ended, and the device is to be tried on
+    SUPERSEDE = auto()  # another campaign has taken the device that was queued
+    CANCEL = auto()  # the campaign was cancelled, or the device left it, before the start
+    ABORT = auto()  # the campaign was stopped after its start
 
 
 class Reason(StrEnum):

@@ -25,7 +25,7 @@ class Window:
     end: int
 
     def __post_init__(self) -> None:
-        if not (0 <= self.start <= 23 and 1 <= self.end <= 24 and self.start < self.end):
+        if not 0 <= self.start < self.end <= 24:
             raise ValueError("a window is 0 <= start < end <= 24")
 
 
