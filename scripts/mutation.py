@@ -13,9 +13,9 @@ What is changed is in ``scripts/mutants.py``. Nothing is written into the source
 imports the mutant in the module's place. Results are kept in ``.mutation/`` until the module, what
 it imports, or the tests change.
 
-Not in the score: mutants with which the package cannot be imported at all, and those that
-``tests/mutation.toml`` lists as equivalent, with the reason. The list may not go stale: an entry
-without its survivor is an error.
+Not in the score, because nobody could land them: mutants with which the package cannot be imported
+at all, and survivors that the type checker refuses. Nor are those that ``tests/mutation.toml`` lists
+as equivalent, with the reason. The list may not go stale: an entry without its survivor is an error.
 """
 
 import argparse
@@ -27,6 +27,7 @@ import os
 import re
 import resource
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -55,8 +56,8 @@ MEMORY = 3 << 30
 VOID, BROKEN = 77, 78
 
 KILLED, TIMEOUT, SURVIVED = "killed", "timeout", "survived"
-EQUIVALENT, IMPOSSIBLE = "equivalent", "void"
-COLUMNS = (KILLED, TIMEOUT, SURVIVED, EQUIVALENT, IMPOSSIBLE)
+EQUIVALENT, MISTYPED, IMPOSSIBLE = "equivalent", "types", "void"
+COLUMNS = (KILLED, TIMEOUT, SURVIVED, EQUIVALENT, MISTYPED, IMPOSSIBLE)
 
 
 # ---- How one is tried
@@ -308,6 +309,10 @@ class Run:
                 print(f"\r{module.name}: {number}/{len(waiting)} ", end="", flush=True)
         while self._running:
             self._reap()
+        for mutant in waiting:
+            if module.results.get(mutant.key) == SURVIVED and self._mistyped(module, mutant):
+                module.results[mutant.key] = MISTYPED
+                self._kept.keep(module, mutant, MISTYPED, "")
         self._kept.save()
         if sys.stdout.isatty():
             print("\r", end="")
@@ -320,6 +325,19 @@ class Run:
         if _outcome(status, answer) != SURVIVED:
             said = answer.read_text("utf-8")
             raise SystemExit(f"{module.name}: its tests fail in a child without a fault: {said}")
+
+    def _mistyped(self, module: Module, mutant: Mutant) -> bool:
+        """Whether the type checker refuses it, as `make types` would."""
+        shadow = self._folder / "shadow.py"
+        shadow.write_text(mutant.code, "utf-8")
+        path = str(module.path.relative_to(ROOT))
+        command = [sys.executable, "-m", "mypy", "--cache-dir", str(KEPT.parent / "mypy")]
+        done = subprocess.run(
+            [*command, "--shadow-file", path, str(shadow), path], capture_output=True, check=False
+        )
+        if done.returncode not in (0, 1):
+            raise SystemExit(f"the type checker failed: {done.stderr.decode()}")
+        return done.returncode == 1
 
     def _reap(self) -> None:
         child, status = os.wait()

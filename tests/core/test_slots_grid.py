@@ -130,11 +130,44 @@ def test_a_key_is_where_its_slot_begins(instant: datetime) -> None:
 @pytest.mark.parametrize("minutes", [0, -240, 7, 1441, 2880])
 def test_slots_divide_a_day(minutes: int) -> None:
     """Others would begin at another hour each day."""
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"^a slot's minutes divide a day$"):
         Calendar(start_date=DAY, end_date=DAY, slot_minutes=minutes)
+
+
+def test_a_slot_may_be_a_minute() -> None:
+    """The shortest slot is a minute long."""
+    calendar = Calendar(start_date=DAY, end_date=DAY, slot_minutes=1, least=timedelta())
+    assert calendar.count == 1440
+    assert texts(calendar)[:2] == ["28 00:00-00:01", "28 00:01-00:02"]
+
+
+def test_a_running_slot_is_given_to_the_second() -> None:
+    """Where nothing need be left of it, up to its last second; else up to the instant of the rule."""
+    calendar = Calendar(start_date=DAY, end_date=DAY, windows=(Window(9, 10),), least=timedelta())
+    assert texts(calendar, utc("2026-03-28 09:59") + timedelta(seconds=59)) == ["28 09:59-10:00"]
+    ten = replace(calendar, least=timedelta(minutes=10))
+    assert texts(ten, utc("2026-03-28 09:50")) == ["28 09:50-10:00"]
+    assert texts(ten, utc("2026-03-28 09:50") + timedelta(microseconds=1)) == []
+
+
+def test_at_the_end_of_a_window_no_work_begins() -> None:
+    """The first minute behind a window is outside of it."""
+    calendar = Calendar(start_date=DAY, end_date=DAY, windows=(Window(9, 10),))
+    assert calendar.allows(utc("2026-03-28 09:00"))
+    assert calendar.allows(utc("2026-03-28 09:59"))
+    assert not calendar.allows(utc("2026-03-28 10:00"))
+    assert not calendar.allows(utc("2026-03-28 08:59"))
+
+
+def test_a_calendar_is_written_as_it_was_made() -> None:
+    """What it derives for itself is not in what is printed of it, but the number of its slots is."""
+    assert repr(Calendar(start_date=DAY, end_date=DAY)) == (
+        "Calendar(start_date=datetime.date(2026, 3, 28), end_date=datetime.date(2026, 3, 28),"
+        " windows=(), slot_minutes=240, least=datetime.timedelta(seconds=600), count=6)"
+    )
 
 
 def test_a_campaign_does_not_end_before_it_starts() -> None:
     """Dates in the wrong order are refused."""
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"^a campaign ends after it starts$"):
         Calendar(start_date=DAY, end_date=DAY - timedelta(days=1))

@@ -70,10 +70,10 @@ class Calendar:
     windows: Windows = ()
     slot_minutes: int = 240
     least: timedelta = timedelta(minutes=10)
-    _pieces: tuple[_Piece, ...] = field(init=False, repr=False, compare=False)
-    _latest_s: tuple[int, ...] = field(init=False, repr=False, compare=False)
-    _first_day: int = field(init=False, repr=False, compare=False)
-    count: int = field(init=False, compare=False)
+    _pieces: tuple[_Piece, ...] = field(init=False, repr=False)
+    _latest_s: tuple[int, ...] = field(init=False, repr=False)
+    _first_day: int = field(init=False, repr=False)
+    count: int = field(init=False)
 
     def __post_init__(self) -> None:
         if self.slot_minutes < 1 or _DAY_MINUTES % self.slot_minutes:
