@@ -100,6 +100,14 @@ def drop(tx: Tx, gone: Sequence[tuple[DeviceId, str]]) -> None:
     )
 
 
+def forget_addresses(tx: Tx, device_ids: Sequence[DeviceId]) -> None:
+    """Where these devices are, is not known any more."""
+    tx.many(
+        "update lwm2m_registration set address = '' where device_id = ?",
+        [(device_id,) for device_id in sorted(device_ids)],
+    )
+
+
 class Kept(NamedTuple):
     """A registration with what there is to know of its device."""
 

@@ -7,7 +7,8 @@ from overair.protocols.coap.errors import UnencodableError
 from overair.protocols.coap.events import Answered, Dropped, Event, Incoming, TimedOut
 from overair.protocols.coap.message import Message, decode_message, empty_ack
 from overair.protocols.coap.numbers import Code
-from overair.protocols.coap.values import CoapLimits, Request, Response
+from overair.protocols.coap.request import read_request
+from overair.protocols.coap.values import LIMITS, Block, CoapLimits, Request, Response
 from tests.protocols.coap.world import (
     DEVICE,
     SERVER,
@@ -93,6 +94,25 @@ def test_a_sleeping_peer() -> None:
     side.release(DEVICE, T0)
     side.release(ELSEWHERE, T0)
     assert len(side.drain()) == 1
+
+
+def test_nothing_leaves_while_a_peer_is_held() -> None:
+    """Neither a repetition nor a further block goes to a peer that is held; both do afterwards."""
+    side = endpoint()
+    request = Request(method=Code.PUT, path=("5", "0", "0"))
+    side.push(DEVICE, request, 3000, lambda _, length: b"x" * length, T0)
+    first = one(side)
+    side.hold(DEVICE)
+    for later in range(1, 8):
+        side.tick(T0 + later)
+    assert side.drain() == []
+    going_on = Response(code=Code.CONTINUE, block1=Block(0, True, 6))
+    datagram = response_datagram(going_on, mid=first.mid, token=first.token)
+    assert len(side.receive(DEVICE, datagram, T0 + 8)) == 1
+    assert side.drain() == []
+    assert side.next_due is None
+    side.release(DEVICE, T0 + 9)
+    assert read_request(one(side), LIMITS).block1 == Block(1, True, 6)
 
 
 def test_a_full_line() -> None:

@@ -168,6 +168,19 @@ class Clients:
                 del self._by_peer[client.peer]
             client.peer = None
 
+    def displace(self, client: Client) -> None:
+        """Let it be nowhere, and have been nowhere: where it was, another device is by now.
+
+        That is how plain CoAP goes behind a NAT. What was on its way to it, and what it was observed in, is
+        nobody's any more; all of that begins anew with its next Update.
+        """
+        self.leave(client)
+        client.former_peer = None
+        client.machine_handles = ()
+        client.cell_handle = None
+        client.radio_at = None
+        client.registration = client.registration._replace(address="")
+
     def _arm(self, client: Client) -> None:
         expires_ms = client.registration.expires_ms
         if expires_ms is not None and not client.armed:

@@ -145,8 +145,9 @@ class Lwm2m:
         try:
             self.sockets.bind()
             self.bootstrap.sockets.bind()
+            shared: set[Peer] = set()
             for kept in await self._rooms.db.report(_all_kept):
-                self._take_up(kept)
+                self._take_up(kept, shared)
         except BaseException:
             await self.sockets.close()
             await self.bootstrap.sockets.close()
@@ -156,12 +157,19 @@ class Lwm2m:
         self._sweeping = asyncio.create_task(self._sweep())
         self.visits.start()
 
-    def _take_up(self, kept: Kept) -> None:
+    def _take_up(self, kept: Kept, shared: set[Peer]) -> None:
         client = Client(kept.registration, kept.model)
         client.observed_before = True
         if kept.registration.address:
             # Where it was when we stopped; behind a NAT it may be elsewhere by now, and will say so.
-            client.peer = peer_of(kept.registration.address)
+            client.peer = peer = peer_of(kept.registration.address)
+            other = self.clients.of_peer(peer)
+            if other is not None or peer in shared:
+                # Who was there last, we did not live to write down: neither is, until it says so.
+                shared.add(peer)
+                self.clients.displace(client)
+                if other is not None:
+                    self.clients.displace(other)
         self.clients.add(client)
 
     async def close(self) -> None:

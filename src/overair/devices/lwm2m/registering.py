@@ -73,6 +73,8 @@ class Batch:
     arrivals: Sequence[Arrival] = ()
     changes: Sequence[Change] = ()
     gone: Sequence[Registration] = ()
+    displaced: Sequence[DeviceId] = ()
+    """Registered, and nobody knows where: at its address is another."""
     room: int
     """How many more registrations there may be."""
 
@@ -107,6 +109,7 @@ def accept(tx: Tx, batch: Batch, settings: Settings, now: datetime) -> Accepted:
     store.put(tx, list(rows.values()))
     store.prolong(tx, [(row.device_id, row.expires_ms) for row in prolonged.values()])
     store.drop(tx, [(row.device_id, row.location) for row in batch.gone])
+    store.forget_addresses(tx, [each for each in batch.displaced if each not in anew])
     there = [*rows.values(), *prolonged.values()]
     there = [row for row in there if row.device_id not in ended]
     store.note_presence(tx, [_presence(row, True) for row in there], now)

@@ -5,6 +5,11 @@
 A device has its answer when its registration is on disk. While one batch is written the next gathers, so
 a fleet that comes back all at once costs a few transactions (``lwm2m.md`` 3).
 
+In the clear a device is known by its endpoint's name and its registration's location, never by its address:
+that may be another's tomorrow. Whoever registers or updates last has the address, and who had it before is
+nowhere until it says something itself. While it is not known yet whether a Register is accepted, nothing goes
+to its address.
+
 Not in here: whose name an endpoint is (``registering.py``).
 """
 
@@ -72,6 +77,11 @@ class Registrar:
         self._arrivals: list[tuple[Exchange, Peer, Arrival]] = []
         self._changes: list[tuple[Exchange, Client, Change]] = []
         self._gone: list[tuple[Exchange | None, Client]] = []
+        # Who was at the addresses from which others ask to be registered.
+        self._contested: dict[Peer, Client] = {}
+        # Who is nowhere because another is at its address: written with what comes next. Until then two have
+        # that address on disk, of whom a restart believes neither.
+        self._displaced: list[Client] = []
         self._writing: asyncio.Task[None] | None = None
 
     def expire(self, clients: Sequence[Client]) -> None:
@@ -136,7 +146,41 @@ class Registrar:
             identity="" if credential is None else credential.identity.decode("utf-8", "replace"),
             location=new_token(LOCATION_BYTES),
         )
+        self._contest(peer, asked.endpoint)
         self._arrivals.append((exchange, peer, arrival))
+
+    def _contest(self, peer: Peer, endpoint: str | None) -> None:
+        """Nothing goes to an address while it may be another's than we believe."""
+        occupant = self.clients.of_peer(peer)
+        if isinstance(peer, Session) or occupant is None:
+            return
+        if occupant.registration.endpoint != endpoint:
+            self.clients.leave(occupant)
+            self.exchanges.endpoint.hold(peer)
+            self._contested[peer] = occupant
+
+    def _uphold(self, peer: Peer) -> None:
+        """Whoever was there is there, as nobody else is."""
+        occupant = self._contested.pop(peer, None)
+        if occupant is None or not self._is_known(occupant) or self.clients.of_peer(peer):
+            return
+        if occupant.peer is None and occupant.former_peer == peer:
+            self.clients.place(occupant, peer)
+            self.exchanges.endpoint.release(peer, self.exchanges.now())
+
+    def _make_way(self, peer: Peer, device_id: DeviceId) -> None:
+        """A device is there: nobody else is, and what was for anybody else does not go there."""
+        contested = self._contested.pop(peer, None)
+        occupant = self.clients.of_peer(peer) or contested
+        if occupant is None or occupant.device_id == device_id:
+            return
+        if not self._is_known(occupant) or (occupant.peer or occupant.former_peer) != peer:
+            return  # it has said something itself, from somewhere else
+        self.clients.displace(occupant)
+        self.visits.left(occupant)
+        self.exchanges.forget(peer)
+        occupant.tell()
+        self._displaced.append(occupant)
 
     def registered(self, peer: Peer, exchange: Exchange, request: Request, location: str) -> None:
         """An Update, or the end of a registration."""
@@ -181,10 +225,12 @@ class Registrar:
         self._changes.append((exchange, client, change))
 
     def _move(self, client: Client, peer: Peer) -> None:
+        self._make_way(peer, client.device_id)
         before = client.peer or client.former_peer
         if before == peer:
             if client.peer is None:
                 self.clients.place(client, peer)
+                self.exchanges.endpoint.release(peer, self.exchanges.now())
             return
         if before is not None:
             self.exchanges.endpoint.move(before, peer, self.exchanges.now())
@@ -216,12 +262,14 @@ class Registrar:
         rooms = self._rooms
         now = rooms.clock.now()
         # Whoever registered anew meanwhile has nothing to change or to end.
+        displaced, self._displaced = self._displaced, []
         live = [each for each in changes if self._is_known(each[1])]
         ended = [each for each in gone if self._is_over(*each, to_ms(now))]
         batch = Batch(
             arrivals=[arrival for _, _, arrival in arrivals],
             changes=[change for _, _, change in live],
             gone=[client.registration for _, client in ended],
+            displaced=[client.device_id for client in displaced if client.peer is None],
             room=self._rules.max_registrations - len(self.clients),
         )
         try:
@@ -235,6 +283,9 @@ class Registrar:
             busy = Response(code=Code.SERVICE_UNAVAILABLE, max_age=BUSY_S)
             for exchange in [e for e, *_ in arrivals] + [e for e, *_ in changes]:
                 self._respond(exchange, busy)
+            for _, peer, _ in arrivals:
+                self._uphold(peer)
+            self._displaced += displaced
             for left, _ in gone:
                 if left is not None:
                     self._respond(left, busy)
@@ -282,6 +333,7 @@ class Registrar:
                 self._respond(
                     exchange, Response(code=verdict.code, max_age=BUSY_S if busy else None)
                 )
+                self._uphold(peer)
                 continue
             client = self._enter(registration, verdict.model, peer)
             self._respond(exchange, created(registration.location))
@@ -290,6 +342,7 @@ class Registrar:
 
     def _enter(self, registration: Registration, model: str, peer: Peer) -> Client:
         client = Client(registration, model)
+        self._make_way(peer, registration.device_id)
         before = self.clients.of_device(registration.device_id)
         if before is not None:
             former = before.peer or before.former_peer

@@ -33,7 +33,7 @@ from overair.protocols.coap.events import (
     Unheard,
 )
 from overair.protocols.coap.line import Line, Reader
-from overair.protocols.coap.memory import Memory
+from overair.protocols.coap.memory import Memory, mark_of
 from overair.protocols.coap.message import (
     Message,
     decode_message,
@@ -124,7 +124,7 @@ class Endpoint:
             if exchange.answered is None:
                 exchange.answered = False
                 said = empty_ack(exchange.mid)
-                self._memory.keep(exchange.peer, exchange.mid, said, now)
+                self._memory.keep(exchange.peer, exchange.mid, exchange.mark, said, now)
                 self._outgoing.append((exchange.peer, said))
         self._sending.tick(now, events)
         return events
@@ -151,9 +151,9 @@ class Endpoint:
             self._empty(peer, message, now, events)
         elif is_request(message.code):
             if message.type < _ACK:
-                self._asked(peer, message, len(datagram), now, events)
+                self._asked(peer, message, datagram, now, events)
         elif message.type != _RST:
-            self._answered(peer, message, now, events)
+            self._answered(peer, message, datagram, now, events)
         return events
 
     def _empty(self, peer: Peer, message: Message, now: float, events: list[Event]) -> None:
@@ -169,11 +169,11 @@ class Endpoint:
             self._sending.reset(line, message.mid, now, events)
 
     def _asked(
-        self, peer: Peer, message: Message, received: int, now: float, events: list[Event]
+        self, peer: Peer, message: Message, datagram: bytes, now: float, events: list[Event]
     ) -> None:
-        mid = message.mid
+        mid, mark = message.mid, mark_of(datagram)
         confirmable = message.type == _CON
-        said = self._memory.recall(peer, mid, now)
+        said = self._memory.recall(peer, mid, mark, now)
         if said is not None:
             if said and confirmable:
                 self._outgoing.append((peer, said))
@@ -183,12 +183,14 @@ class Endpoint:
         except RefusedError as error:
             if confirmable:
                 said = start(_ACK, error.code, mid, message.token)
-                self._memory.keep(peer, mid, said, now)
+                self._memory.begin(peer, mid, mark, said, now)
                 self._outgoing.append((peer, said))
             return
         due = now + self._limits.separate_after
-        exchange = Exchange(peer, mid, message.token, confirmable, request, received, due)
-        self._memory.keep(peer, mid, b"", now)
+        exchange = Exchange(
+            peer, mid, mark, message.token, confirmable, request, len(datagram), due
+        )
+        self._memory.begin(peer, mid, mark, b"", now)
         if request.block1 is not None and self._whole_bodies:
             whole = self._bodies.add(peer, request, now)
             if isinstance(whole, Response):
@@ -199,10 +201,13 @@ class Endpoint:
             self._waiting.append(exchange)
         events.append(Incoming(peer=peer, exchange=exchange, request=request))
 
-    def _answered(self, peer: Peer, message: Message, now: float, events: list[Event]) -> None:
+    def _answered(
+        self, peer: Peer, message: Message, datagram: bytes, now: float, events: list[Event]
+    ) -> None:
         mid = message.mid
         asks = message.type != _ACK
-        if asks and (said := self._memory.recall(peer, mid, now)) is not None:
+        mark = mark_of(datagram) if asks else 0
+        if asks and (said := self._memory.recall(peer, mid, mark, now)) is not None:
             if said:
                 self._outgoing.append((peer, said))
             return
@@ -227,7 +232,7 @@ class Endpoint:
             return
         if asks:
             said = empty_ack(mid) if message.type == _CON else b""
-            self._memory.keep(peer, mid, said, now)
+            self._memory.begin(peer, mid, mark, said, now)
             if said:
                 self._outgoing.append((peer, said))
         if answers:
@@ -282,9 +287,9 @@ class Endpoint:
         elif exchange.answered is None:
             datagram = start(_ACK, response.code, exchange.mid, exchange.token) + body
             if len(datagram) > self._limits.remembered_bytes and asked.method in _SAFE:
-                self._memory.drop(peer, exchange.mid)
+                self._memory.drop(peer, exchange.mid, exchange.mark)
             else:
-                self._memory.keep(peer, exchange.mid, datagram, now)
+                self._memory.keep(peer, exchange.mid, exchange.mark, datagram, now)
             self._outgoing.append((peer, datagram))
         else:
             line = self._sending.lines.known(peer, kept=False)
@@ -394,7 +399,7 @@ class Endpoint:
             self._sending.observed.retire(line, now)
 
     def hold(self, peer: Peer) -> None:
-        """Begin nothing new with a peer."""
+        """Send a peer nothing of what we ask, until ``release``."""
         self._sending.lines.known(peer).held = True
 
     def release(self, peer: Peer, now: float) -> None:

@@ -19,12 +19,23 @@ Handle = NewType("Handle", int)
 class Exchange:
     """A request of a peer that waits for its answer. Opaque, but for what it was."""
 
-    __slots__ = ("answered", "confirmable", "due", "mid", "peer", "received", "request", "token")
+    __slots__ = (
+        "answered",
+        "confirmable",
+        "due",
+        "mark",
+        "mid",
+        "peer",
+        "received",
+        "request",
+        "token",
+    )
 
     def __init__(
         self,
         peer: Peer,
         mid: int,
+        mark: int,
         token: bytes,
         confirmable: bool,
         request: Request,
@@ -33,6 +44,8 @@ class Exchange:
     ) -> None:
         self.peer = peer
         self.mid = mid
+        # Which of all messages with that number.
+        self.mark = mark
         self.token = token
         self.confirmable = confirmable
         self.request = request

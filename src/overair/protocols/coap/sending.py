@@ -4,7 +4,7 @@
                           │  ├──── the next block    the same handle, a new exchange
                           │  ├──── acknowledged      then the answer comes by itself, or never
                           │  └──── silence           repeated at 2, 6, 14, 30 s, given up at 62 (4.2)
-                          └─ held, after a silence, until somebody lets it go on
+                          └─ held, after a silence or by the owner, until somebody lets it go on
 
 Times are for the parameters of the RFC without its random factor, which comes on top.
 
@@ -218,9 +218,14 @@ class Sending:
             self._transmit(line, line.current, now)
         elif line.current is None:
             self.lines.settle(line)
+        elif line.current.due is None and line.current.tries < 0:
+            self._transmit(line, line.current, now)
 
     def _transmit(self, line: Line, pending: Pending, now: float) -> None:
         """Send an exchange for the first time."""
+        if line.held:
+            pending.due, pending.tries = None, -1
+            return
         request = pending.request
         push = pending.push
         body = pending.body
@@ -421,7 +426,8 @@ class Sending:
             ):
                 what.tries += 1
                 what.timeout *= 2
-                self._outgoing.append((line.peer, what.datagram))
+                if not line.held or isinstance(what, Delivery):
+                    self._outgoing.append((line.peer, what.datagram))
                 self.timers.set(now + what.timeout, line, what)
             else:
                 self._give_up(line, what, events)
