@@ -23,7 +23,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from bench import goosebit, growth, lwm2m, omadm, overair
+from bench import goosebit, growth, lwm2m, lwm2m_images, omadm, overair
 from bench.findings import Findings, Row, run
 from bench.load import Order
 from bench.process import Server, StartError
@@ -47,6 +47,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     fresh_seconds: float
     sessions: int
     queued: int
+    images: int
     with_goosebit: bool
     with_overair: bool
 
@@ -78,6 +79,7 @@ def main() -> int:
         fresh_seconds=3.0 if given.quick else 30.0,
         sessions=2_000 if given.quick else 10_000,
         queued=100_000 if given.quick else 1_000_000,
+        images=200 if given.quick else lwm2m_images.AT_ONCE,
         with_goosebit=not given.no_goosebit,
         with_overair=not given.no_overair,
     )
@@ -94,6 +96,7 @@ def main() -> int:
         *omadm.rows(findings),
         *growth.rows(findings),
         *lwm2m.rows(findings),
+        *lwm2m_images.rows(findings),
         Row(what="load of the machine, before and after", value=_load(findings)),
     ]
     given.json.parent.mkdir(parents=True, exist_ok=True)
@@ -173,7 +176,20 @@ def _lwm2m(options: Options, directory: Path, findings: Findings, console: Conso
         )
 
 
-PARTS = {"http": _measure, "omadm": _sessions, "growth": _growth, "lwm2m": _lwm2m}
+def _images(options: Options, directory: Path, findings: Findings, console: Console) -> None:
+    if options.with_overair:
+        console.print(f"{options.images:,} images at once over CoAP, and as many slots as queued …")
+        lwm2m_images.measure(directory / "images", options.images, findings)
+        growth.plan(options.queued, findings)
+
+
+PARTS = {
+    "http": _measure,
+    "omadm": _sessions,
+    "growth": _growth,
+    "lwm2m": _lwm2m,
+    "images": _images,
+}
 
 
 def _polls(

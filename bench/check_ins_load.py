@@ -22,7 +22,7 @@ from bench.lwm2m_images_load import LOOK_S, Fleet, Order
 from overair.protocols.coap.message import Message
 from overair.protocols.coap.numbers import Code
 
-CONNECTIONS = 50  # polls over HTTP that may be under way
+CONNECTIONS = 200  # polls over HTTP that may be under way
 
 
 class CheckInOrder(msgspec.Struct, kw_only=True):

@@ -69,7 +69,8 @@ class Taken(msgspec.Struct, kw_only=True):
     began_together: int = 0
     bytes: int = 0
     complete: int = 0
-    digests: int = 0  # wholes that were compared by digest, and are right
+    sampled: int = 0  # wholes whose digests are looked at
+    digests: int = 0  # and are right
     updated: int = 0
     said_again: int = 0  # datagrams that a device repeated
     heard_again: int = 0  # and that the server did
@@ -93,7 +94,7 @@ class Device:
         self.state = self.result = 0
         self.location: tuple[bytes, ...] = ()
         self.offset = 0
-        self.done = self.updated = False
+        self.updated = False
         self.digest = hashlib.sha256() if number % SAMPLED == 0 else None
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.setblocking(False)
@@ -119,8 +120,7 @@ class Device:
         return self._mid
 
     def _ask(self, datagram: bytes, answered: Callable[[Message], None]) -> None:
-        self._asked, self._answered = datagram, answered
-        self._asked_at = time.monotonic()
+        self._asked, self._answered, self._asked_at = datagram, answered, time.monotonic()
         self.send(datagram)
 
     def repeat(self, now: float) -> None:
@@ -182,9 +182,8 @@ class Device:
             self.send(self._said)
             self.fleet.there()
             return
-        if data[at] != 0xFF:
-            at = data.index(0xFF, at)
-        more = self._take(int.from_bytes(block, "big") >> 4, data[at + 1 :])
+        payload = data[data.index(0xFF, at) + 1 :]
+        more = self._take(int.from_bytes(block, "big") >> 4, payload)
         code = b"\x5f" if more else b"\x44"
         self._said = b"\x68" + code + mid + token + bytes((0xD0 | length, 14)) + block
         self.send(self._said)
@@ -201,7 +200,7 @@ class Device:
             self.digest.update(payload)
         if number + 1 < len(fleet.blocks):
             return True
-        self.state, self.done = 2, True
+        self.state = 2
         fleet.finished(self)
         return False
 
@@ -221,15 +220,13 @@ class Device:
     def _next_block(self) -> None:
         value = self.offset // BLOCK << 4 | 6
         block = value.to_bytes((value.bit_length() + 7) >> 3, "big")
-        mid = self._mid = (self._mid + 1) & 0xFFFF
-        self._asked = b"\x44\x01%c%c%b%b%c%b" % (
-            mid >> 8,
-            mid & 0xFF,
+        head = b"\x44\x01%b%b%b%c" % (
+            self._next_mid().to_bytes(2, "big"),
             self._fetch_token,
             self._fetch,
             0xC0 | len(block),
-            block,
         )
+        self._asked = head + block
         self._asked_at = time.monotonic()
         self.send(self._asked)
 
@@ -240,9 +237,7 @@ class Device:
             return
         at = 20 + (data[19] & 0x0F)
         number = int.from_bytes(data[20:at], "big") >> 4
-        if data[at] != 0xFF:
-            at = data.index(0xFF, at)
-        self._go_on(number, data[at + 1 :])
+        self._go_on(number, data[data.index(0xFF, at) + 1 :])
 
     def _go_on(self, number: int, payload: bytes) -> None:
         if self._take(number, payload):
@@ -263,12 +258,8 @@ class Device:
             self.fleet.error("its state is not observed")
             return
         self._sequence += 1
-        told = Response(
-            code=Code.CONTENT,
-            observe=self._sequence,
-            content_format=ContentFormat.TEXT,
-            payload=b"%d" % self.state,
-        )
+        state = b"%d" % self.state
+        told = Response(code=Code.CONTENT, observe=self._sequence, content_format=0, payload=state)
         head = start(Type.CON, told.code, self._next_mid(), token)
         self._ask(head + response_body(told), lambda _message: None)
 
@@ -280,8 +271,7 @@ class Device:
                 self._answered(message)
             return
         if message.code == Code.CONTENT and message.token == self._fetch_token:
-            self._said = b"\x60\x00" + message.mid.to_bytes(2, "big")
-            self.send(self._said)
+            self.send(b"\x60\x00" + message.mid.to_bytes(2, "big"))
             block = dict(message.options)[Option.BLOCK2]
             self._go_on(int.from_bytes(block, "big") >> 4, message.payload)
             return
@@ -291,8 +281,8 @@ class Device:
             return
         self._heard = message.mid
         response, after = self._respond(message)
-        self._said = start(Type.ACK, response.code, message.mid, message.token)
-        self._said += response_body(response)
+        head = start(Type.ACK, response.code, message.mid, message.token)
+        self._said = head + response_body(response)
         self.send(self._said)
         if after is not None:
             after()
@@ -359,6 +349,7 @@ class Fleet:
         self.blocks = [image[at : at + BLOCK] for at in range(0, len(image), BLOCK)]
         self.taken = Taken(devices=order.count)
         self.devices = [Device(order.first + number, self) for number in range(order.count)]
+        self.taken.sampled = sum(each.digest is not None for each in self.devices)
         self.heard_at = time.monotonic()
         self._poll = select.epoll()
         self._heard = {each.socket.fileno(): each.heard for each in self.devices}

@@ -38,7 +38,7 @@ log = structlog.get_logger()
 CHECKED: Final = 200  # sessions whose keys are looked up in one turn
 _GET: Final = int(Code.GET)
 _LAST_METHOD: Final = 0x1F  # known or not
-SLICE: Final = 64  # messages that can wait, before it is looked again whether others have come
+SLICE: Final = 32  # messages that can wait, before it is looked again whether others have come
 MOST_HELD: Final = 8192  # of them; more are lost, and CoAP repeats them
 MOST_BEHIND: Final = 16  # datagrams of one address that wait for a look-up; a flight has four
 
@@ -139,13 +139,20 @@ class Sockets:
         now = self._wall.monotonic()
         for datagram, address in datagrams:
             self._sort(address, datagram, now)
-        self._take_slice()
+        self._go_on_now()
 
     def _sort(self, peer: Peer, message: bytes, now: float) -> None:
         if is_urgent(message):
             self._on_message(peer, message, now)
         elif len(self._held) < MOST_HELD:
             self._held.append((peer, message))
+
+    def _go_on_now(self) -> None:
+        """Take a slice, unless one is due anyway; then only answer those who were heard just now."""
+        if self._going_on is None:
+            self._take_slice()
+        else:
+            self._on_turn()
 
     def _take_slice(self) -> None:
         now = self._wall.monotonic()
@@ -168,7 +175,7 @@ class Sockets:
                 self._take(datagram, address, now)
             elif len(behind) < MOST_BEHIND:
                 behind.append(datagram)
-        self._take_slice()
+        self._go_on_now()
 
     def _take(self, datagram: bytes, address: Address, now: float) -> None:
         assert self.dtls is not None
@@ -216,7 +223,7 @@ class Sockets:
             self._take(behind.popleft(), address, self._wall.monotonic())
         if behind:
             self._behind[address].extend(behind)
-        self._take_slice()
+        self._go_on_now()
 
     async def _look_up(self, identity: bytes, datagram: bytes, address: Address) -> None:
         """Find the key before OpenSSL asks for it: it cannot wait, and the database may have to."""
