@@ -120,6 +120,7 @@ def test_a_bootstrap_over_the_air(
         ("dm", "NETWORKID", "--network-key", "0102ff", b"\x01\x02\xff"),
     ):
         out = tmp_path / form
+        out.touch(mode=0o644)  # one that was there before
         arguments = ["--format", form, "--out", str(out), flag, given, *ADDRESS, *place]
         capsys.readouterr()
         assert run(["device", "bootstrap", IMEI, *arguments]) == 0

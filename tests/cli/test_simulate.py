@@ -54,6 +54,7 @@ def test_mistakes(capsys: pytest.CaptureFixture[str], arguments: list[str], said
 def written(tmp_path: Path, capsys: pytest.CaptureFixture[str], count: int = 3) -> Path:
     """Have devices written to a file."""
     path = tmp_path / "devices.ndjson"
+    path.touch(mode=0o644)  # one that was there before
     arguments = ["--protocol", "omadm", "--count", str(count), "--account", ACCOUNT]
     assert run(["simulate", URL, *arguments, "--write-devices", str(path)]) == 0
     capsys.readouterr()

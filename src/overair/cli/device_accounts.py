@@ -212,6 +212,8 @@ def _write(document: str | bytes, out: Path | None) -> None:
     if out is not None:
         try:
             out.touch(mode=0o600)
+            if out.is_file():
+                out.chmod(0o600)  # one that was there keeps its mode else
             out.write_bytes(document if isinstance(document, bytes) else document.encode())
         except OSError as error:
             raise CommandError(f"{out}: {error.strerror}") from error

@@ -222,6 +222,7 @@ def write_devices(told: ToldFlags, entries: Iterable[Mapping[str, Any]], *, priv
     try:
         if private:
             path.touch(mode=0o600)
+            path.chmod(0o600)  # one that was there keeps its mode else
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror}") from error

@@ -114,7 +114,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 1.0
     on_demand_delay_s: Annotated[
         NotNegative,
-        Meta(le=5400, description="Seconds from the request of an on-demand campaign to its start."),
+        Meta(
+            le=5400, description="Seconds from the request of an on-demand campaign to its start."
+        ),
     ] = 0
     poll_interval_s: Annotated[
         int,
