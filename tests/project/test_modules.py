@@ -4,7 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from tests.project.source import PACKAGE, modules, place, room
+from tests.project.source import PACKAGE, ROOT, modules, place, room
 
 SQL = re.compile(
     r"\s*(select\s.+\sfrom\s|select\s+(1|count)\b|insert\s+(or\s+\w+\s+)?into\s|update\s+\w+\s+set\s"
@@ -140,3 +140,16 @@ def test_an_ignored_rule_has_its_reason_beside_it() -> None:
             if not found["rules"] or not (above or re.search(r"\w+ \w+", found["why"])):
                 wrong.append(f"{place(path, number)}: {line.strip()}")
     assert not wrong, "\n".join(wrong)
+
+
+def test_modules_that_are_named_exist() -> None:
+    """What a docstring or a comment calls ``room/module.py`` is there."""
+    named = re.compile(r"``((?:[a-z0-9_]+/)+[a-z0-9_]+\.py)``")
+    there = {path.as_posix() for path, _ in modules()}
+    lost = [
+        f"{place(path)}: {name}"
+        for path, _ in modules()
+        for name in named.findall(path.read_text("utf-8"))
+        if not (ROOT / name).is_file() and not any(known.endswith(f"/{name}") for known in there)
+    ]
+    assert lost == []

@@ -7,7 +7,7 @@ now, because it would otherwise silence everything that comes after it.
 A network that sends kinds which we do not know is told so, event by event, and everything else in its
 batch still counts.
 
-Not here: what an attach sets going (``engine/network.py``, ``engine/push.py``).
+Not here: what an attach sets going (``engine/network.py``, ``engine/push``).
 """
 
 import ipaddress

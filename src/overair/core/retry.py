@@ -2,7 +2,7 @@
 
 Over HTTP a device gets a few attempts in one campaign, with a pause between them (``http-ddi.md`` 6).
 Over OMA-DM it is queued and tried again without limit, or under the old rule never (``lifecycle.md``
-3.5). Which policy holds for a campaign is looked up in ``engine/terms.py``.
+3.5). Which policy holds for a campaign is looked up in ``engine/setbacks.py``.
 """
 
 from dataclasses import dataclass

@@ -67,7 +67,7 @@ def look(
 ) -> Look:
     """What the device is to be shown. ``two_phase``: unless the device's record says otherwise."""
     if device.protocol != HTTP:
-        return Look()  # it is told to come (``engine/push.py``)
+        return Look()  # it is told to come (``engine/push``)
     phases = two_phase if device.two_phase is None else device.two_phase
     if device.open_attempt_id is not None:
         found = polls.deployment(tx, device.open_attempt_id)

@@ -1,6 +1,6 @@
 """What the engine has to know of carriers: that one did not take a notification.
 
-``engine/push.py`` counts a notification as sent before it leaves, so that two processes never send the
+``engine/push`` counts a notification as sent before it leaves, so that two processes never send the
 same one. Where nobody took it, it is taken back: the device is due again soon, with the same session and
 number, and its window is as long as it was.
 """

@@ -1,6 +1,6 @@
 """Why is a device over OMA-DM waiting, and until when? The part of ``engine/explain.py`` that is its own.
 
-It reads what ``engine/push.py`` acts on: the attempt under way with its notifications, the pause after a
+It reads what ``engine/push`` acts on: the attempt under way with its notifications, the pause after a
 failure, and the instant at which the device is due.
 """
 
