@@ -12,6 +12,8 @@ from typing import Final
 from overair.simulation.loop import VirtualLoop
 
 POLL_S: Final = 1.0
+POLLS_S: Final = (POLL_S, 30.0)
+"""Between two looks for what another process may have left."""
 TIDY_S: Final = 600.0
 RARELY_S: Final = 6 * 3600.0
 """What is old is forgotten so often here: it is looked for in vain nearly always."""
@@ -72,7 +74,7 @@ class ProcessClock:
         return self._loop.time()
 
     async def sleep(self, delay_s: float) -> None:
-        if delay_s == POLL_S:
+        if delay_s in POLLS_S:
             await self._pulse.nap()
         elif delay_s == TIDY_S:
             await asyncio.sleep(RARELY_S)

@@ -69,7 +69,7 @@ def _rules(dice: Random) -> Rules:
         processes=processes,
         engines=dice.randint(1, processes),
         poll_s=dice.choice((1800, 2 * 3600, 4 * 3600)),
-        nap_s=dice.choice((300.0, 900.0, 1800.0)),
+        nap_s=dice.choice((900.0, 1800.0, 3600.0)),
         active_poll_s=dice.choice((300, 900, 1800)),
         retry_delay_s=dice.choice((600, 3600, 4 * 3600)),
         grace_s=dice.choice((3600, 6 * 3600, 86_400)),

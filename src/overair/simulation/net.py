@@ -20,6 +20,8 @@ from overair.simulation.scenario import Fault, Trouble
 
 BASE: Final = "http://fota.test"
 PATIENCE_S: Final = 60.0
+LOST_S: Final = (1.0, 60.0, 300.0)
+"""For how long a client waits for an answer that does not come, and tries to connect."""
 
 
 class NoAnswerError(Exception):
@@ -107,7 +109,7 @@ class Network:
         self.requests += 1
         await asyncio.sleep(self._latency(dice, who))
         if self.strikes(Trouble.LOSS, dice, who):
-            await asyncio.sleep(dice.choice((1.0, PATIENCE_S)))
+            await asyncio.sleep(dice.choice(LOST_S))
             raise NoAnswerError("lost on the way there")
         hosts = self._hosts()
         if not hosts:
@@ -130,7 +132,7 @@ class Network:
             self._failed(f"{method} {url} was answered 500")
         await asyncio.sleep(self._latency(dice, who))
         if self.strikes(Trouble.REPLY_LOSS, dice, who):
-            await asyncio.sleep(dice.choice((1.0, PATIENCE_S)))
+            await asyncio.sleep(dice.choice(LOST_S))
             raise NoAnswerError("lost on the way back")
         answer = b"".join(exchange.parts)
         cut = bool(answer) and self.strikes(Trouble.CUT, dice, who)

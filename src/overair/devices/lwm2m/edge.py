@@ -93,6 +93,7 @@ class Lwm2m:
         self.visits = Visits(
             db=rooms.db,
             clock=rooms.clock,
+            wall=rooms.wall,
             settings=rooms.settings,
             clients=self.clients,
             exchanges=self.exchanges,

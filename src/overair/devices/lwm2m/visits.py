@@ -15,7 +15,6 @@ Not in here: what an attempt does; sockets and registrations (``edge.py``).
 """
 
 import asyncio
-import contextlib
 from collections import OrderedDict, deque
 from datetime import timedelta
 from typing import Final
@@ -71,6 +70,7 @@ class Visits:
         *,
         db: Database,
         clock: Clock,
+        wall: Clock,
         settings: Settings,
         clients: Clients,
         exchanges: Exchanges,
@@ -78,6 +78,7 @@ class Visits:
     ) -> None:
         self._db = db
         self._clock = clock
+        self._wall = wall
         self._settings = settings
         self._rules = settings.lwm2m
         self._clients = clients
@@ -99,7 +100,7 @@ class Visits:
         self._timer: asyncio.TimerHandle | None = None
         self._hinted = asyncio.Event()
         self._following = Following(db, clock, self._rules, clients)
-        self._loop: asyncio.Task[None] | None = None
+        self._loops: list[asyncio.Task[None]] = []
         self._closed = False
 
     def __len__(self) -> int:
@@ -109,7 +110,7 @@ class Visits:
         """Look for attempts, now and whenever there is a hint."""
         self._db.on_hint("lwm2m", self._hinted.set)
         self._hinted.set()
-        self._loop = asyncio.create_task(self._look())
+        self._loops = [asyncio.create_task(self._look()), asyncio.create_task(self._poll())]
 
     async def close(self) -> None:
         """See to nobody any more."""
@@ -117,7 +118,7 @@ class Visits:
         self._waiting.clear()
         if self._timer is not None:
             self._timer.cancel()
-        tasks = [*self._running.values(), *([self._loop] if self._loop else [])]
+        tasks = [*self._running.values(), *self._loops]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -200,11 +201,15 @@ class Visits:
         self._timer = None
         self._go_on()
 
+    async def _poll(self) -> None:
+        while True:
+            await self._wall.sleep(LOOK_S)
+            self._hinted.set()
+
     async def _look(self) -> None:
         """Find what was opened, asked or changed for devices that are here."""
         while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._hinted.wait(), LOOK_S)
+            await self._hinted.wait()
             self._hinted.clear()
             try:
                 await self._find()
