@@ -151,6 +151,24 @@ class Lwm2m(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     block_bytes: Annotated[
         int, Meta(ge=16, le=1024, description="Bytes to a block of an image, a power of two.")
     ] = 1024
+    transfer_timeout_s: Annotated[
+        NotNegative,
+        Meta(
+            description="Seconds in which an image that is pushed has to be there whole; then that try has failed. 0: ten seconds for each block of 512 bytes, and ten minutes."
+        ),
+    ] = 0
+    delivery_timeout_s: Annotated[
+        Positive,
+        Meta(
+            description="Seconds from its turn in which a device has to have the image, however it gets it; then that try has failed."
+        ),
+    ] = 86_400
+    result_timeout_s: Annotated[
+        Positive,
+        Meta(
+            description="Seconds from the command to update in which a device has to show how that went; then that try has failed. What it shows later counts all the same."
+        ),
+    ] = 14_400
     severity: Annotated[
         str,
         Meta(

@@ -14,6 +14,7 @@ class Track:
     attempt_id: AttemptId
     method: str = ""  # push, or the scheme of a pull; "": not begun
     former_result: int = 0  # that the device showed before we began
+    begins: int = 0  # how often it was begun with
     written_at: datetime | None = None  # since when it has, or fetches, our image
     executes: int = 0  # how often it was told to update
     accepted: bool = False  # it took the last of these
@@ -24,7 +25,8 @@ class Track:
 def find(tx: Tx, attempt_id: AttemptId) -> Track:
     """The attempt's track; a new one before anything was done."""
     row = tx.one(
-        "select method, former_result, written_at, executes, accepted, location, deferred_until"
+        "select method, former_result, written_at, executes, accepted, location, deferred_until,"
+        " begins"
         " from lwm2m_attempt where attempt_id = ?",
         (attempt_id,),
     )
@@ -39,6 +41,7 @@ def find(tx: Tx, attempt_id: AttemptId) -> Track:
         accepted=bool(row[4]),
         location=row[5],
         deferred_until=opt_from_ms(row[6]),
+        begins=row[7],
     )
 
 
@@ -46,11 +49,12 @@ def put(tx: Tx, track: Track) -> None:
     """Keep it."""
     tx.execute(
         "insert into lwm2m_attempt (attempt_id, method, former_result, written_at, executes,"
-        " accepted, location, deferred_until) values (?, ?, ?, ?, ?, ?, ?, ?)"
+        " accepted, location, deferred_until, begins) values (?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " on conflict (attempt_id) do update set method = excluded.method,"
         " former_result = excluded.former_result, written_at = excluded.written_at,"
         " executes = excluded.executes, accepted = excluded.accepted,"
-        " location = excluded.location, deferred_until = excluded.deferred_until",
+        " location = excluded.location, deferred_until = excluded.deferred_until,"
+        " begins = excluded.begins",
         (
             track.attempt_id,
             track.method,
@@ -60,6 +64,7 @@ def put(tx: Tx, track: Track) -> None:
             track.accepted,
             track.location,
             opt_ms(track.deferred_until),
+            track.begins,
         ),
     )
 

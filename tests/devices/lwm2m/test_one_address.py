@@ -58,18 +58,33 @@ class Nat:
 
     async def asked(self, path: str) -> Message:
         """Answer what is read, as a device that is idle, until this is asked; that has no answer yet."""
-        while True:
-            await until(lambda: _is(len(self.came) > self._seen), path)
+
+        found: list[Message] = []
+
+        async def comes() -> bool:
+            found.extend(self.answer_readings(path))
+            return bool(found)
+
+        await until(comes, path)
+        return found[0]
+
+    def answer_readings(self, path: str = "") -> list[Message]:
+        """Answer what is read, as far as it has come, and up to what is asked for here."""
+        while len(self.came) > self._seen:
             message = self.came[self._seen]
             self._seen += 1
             wanted = _path(message)
             if wanted == path:
-                return message
+                return [message]
             value = VALUES.get(wanted)
             if value is None:
                 self.answer(message, Code.NOT_FOUND)
             else:
                 self.answer(message, Code.CONTENT, b"\xc0\xff" + value)
+        return []
+
+    def send(self, datagram: bytes) -> None:
+        self._socket.send(datagram)
 
     def answer(self, asked: Message, code: Code, rest: bytes = b"") -> None:
         """Answer what was asked, whoever it was meant for."""

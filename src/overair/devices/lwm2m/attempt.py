@@ -11,6 +11,7 @@ on where the last one was; a device that is silent ends this, and its next conta
 Not in here: whose turn it is and what an outcome means (``engine/push``).
 """
 
+import asyncio
 import functools
 from dataclasses import replace
 from typing import Final
@@ -34,6 +35,7 @@ from overair.protocols.lwm2m.delivery import (
     Delivery,
     Scheme,
     pull_s,
+    push_s,
     write_uri,
 )
 from overair.protocols.lwm2m.firmware import Delivered, Next, Step
@@ -47,7 +49,10 @@ UNREADABLE: Final = "State and result cannot be read"
 STALLED: Final = "Download stalled"
 NOT_BEGUN: Final = "Download not begun"
 NO_WAY: Final = "Unsupported download protocol"
+TOO_SLOW: Final = "Image not transferred in time"
+TOO_OFTEN: Final = "Image begun with too often"
 _MOST_READS: Final = 4
+MOST_BEGINS: Final = 10  # a device that breaks off each time has had its try then
 
 
 async def carry_on(device: Device, rooms: AttemptRooms) -> None:
@@ -185,11 +190,15 @@ class _Attempt(Installing):
             if chosen is None:
                 await self._fail(firmware.failed(NO_WAY, ResultClass.PERMANENT))
                 return
+            if self._track.begins >= MOST_BEGINS:
+                await self._fail(firmware.failed(TOO_OFTEN))
+                return
             track = replace(
                 self._track,
                 method=PUSH if chosen.scheme is None else chosen.scheme.name,
                 former_result=reading.result or 0,
                 written_at=None,
+                begins=self._track.begins + 1,
             )
             self._track = track
             await self._rooms.db.transact(
@@ -213,15 +222,21 @@ class _Attempt(Installing):
             if not await self._is_current():
                 return None
             rooms, job = self._rooms, self._work.job
+            rules = rooms.settings.lwm2m
             try:
-                return await send_image(
-                    self._device,
-                    job,
-                    rooms.settings.lwm2m,
-                    rooms.exchanges,
-                    rooms.files.images,
-                    functools.partial(rooms.pushing.__setitem__, job.attempt_id),
-                )
+                # On the wire it is the wall's time; others wait for the place.
+                async with asyncio.timeout(rules.transfer_timeout_s or push_s(job.size_bytes)):
+                    return await send_image(
+                        self._device,
+                        job,
+                        rules,
+                        rooms.exchanges,
+                        rooms.files.images,
+                        functools.partial(rooms.pushing.__setitem__, job.attempt_id),
+                    )
+            except TimeoutError:
+                await self._fail(firmware.failed(TOO_SLOW))
+                return None
             finally:
                 rooms.pushing.pop(job.attempt_id, None)
 

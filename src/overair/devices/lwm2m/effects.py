@@ -117,7 +117,8 @@ def execute(
     current = load(tx, work.job.device_id, settings, now)
     if current is None or current.job.attempt_id != work.job.attempt_id:
         return None
-    push.executed(tx, work.job, settings, now)
+    timeout_s = settings.lwm2m.result_timeout_s
+    push.executed(tx, work.job, settings, now, timeout_s=timeout_s)
     track = replace(
         current.track,
         location=location,

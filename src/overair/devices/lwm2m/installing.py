@@ -154,6 +154,7 @@ class Installing(AttemptCore):
             remembered=self._track.former_result,
             changed=self._changed,
             require_version=self._rooms.settings.lwm2m.require_version,
+            patience_s=self._rooms.settings.lwm2m.result_timeout_s,
         )
 
     def _never_took_it(self, found: Next, reading: FirmwareReading | None) -> bool:

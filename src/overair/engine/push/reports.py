@@ -18,12 +18,22 @@ from overair.store.upgrades import Upgrade
 
 
 def executed(
-    tx: Tx, job: Job, settings: Settings, now: datetime, *, download_only: bool = False
+    tx: Tx,
+    job: Job,
+    settings: Settings,
+    now: datetime,
+    *,
+    download_only: bool = False,
+    timeout_s: int | None = None,
 ) -> None:
-    """The device is about to be given its command: from now on it may be at work."""
+    """The device is about to be given its command: from now on it may be at work.
+
+    ``timeout_s``: after which it is looked at; None: as over OMA-DM.
+    """
+    within_s = settings.omadm.report_timeout_s if timeout_s is None else timeout_s
     _record(tx, job, AttemptEvent.PROGRESS, settings, now)
     push.set_executed(tx, job.attempt_id, now, download_only=download_only)
-    push.set_due(tx, job.upgrade_id, now + timedelta(seconds=settings.omadm.report_timeout_s))
+    push.set_due(tx, job.upgrade_id, now + timedelta(seconds=within_s))
 
 
 def downloaded(

@@ -167,13 +167,16 @@ def _attend_visited(
     """See to an attempt over LwM2M: nobody is called, and whoever is at work is visited."""
     if own.verify_until is not None:
         over_at, reason = own.verify_until, Reason.VERSION_UNCHANGED
-    elif attempt.state in AT_WORK:
-        silent_from = own.executed_at or attempt.offered_at
+    elif attempt.state in AT_WORK and own.executed_at is not None:
+        silent_from = own.executed_at
         deferred_until = lwm2m_attempts.find(tx, attempt.id).deferred_until
         if deferred_until is not None:
             silent_from = max(silent_from, deferred_until)  # its user may put it off until then
-        over_at = silent_from + timedelta(seconds=settings.omadm.report_timeout_s)
+        over_at = silent_from + timedelta(seconds=settings.lwm2m.result_timeout_s)
         reason = Reason.REPORT_LOST
+    elif attempt.state in AT_WORK:
+        over_at = attempt.offered_at + timedelta(seconds=settings.lwm2m.delivery_timeout_s)
+        reason = Reason.DOWNLOAD_FAILED
     else:
         over_at, reason = own.call.window_ends_at, Reason.NO_RESPONSE
     if now < over_at:
@@ -212,7 +215,9 @@ def begin_session(tx: Tx, device_id: DeviceId, settings: Settings, now: datetime
     own = None if attempt is None else push.find(tx, attempt.id)
     if attempt is not None and own is not None and attempt.upgrade_id == upgrade.id:
         if attempt.state in AT_WORK:
-            _heard(tx, upgrade, attempt, own, settings, now)
+            # Over LwM2M that a device is there is no sign that it gets on: its time goes on.
+            if device.protocol != LWM2M:
+                _heard(tx, upgrade, attempt, own, settings, now)
             return
         if now < own.call.window_ends_at:
             return

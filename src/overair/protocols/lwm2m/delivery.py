@@ -32,7 +32,10 @@ BEGIN_LATER_S = 10 * 60
 STALLED_S = 600
 _SLOWEST_BYTES_PER_S = 1024
 _OVERHEAD_S = 10 * 60
-_LEAST_PULL_S = 30 * 60
+_LEAST_S = 30 * 60
+# Round trips of devices on NB-IoT, and blocks as small as theirs.
+_SLOWEST_BLOCK_S = 10
+_BLOCK_BYTES = 512
 
 
 class DeliveryMethod(IntEnum):
@@ -121,7 +124,12 @@ def choose_delivery(
 
 def pull_s(size_bytes: int) -> float:
     """Return how long a whole download may take."""
-    return max(_LEAST_PULL_S, size_bytes / _SLOWEST_BYTES_PER_S + _OVERHEAD_S)
+    return max(_LEAST_S, size_bytes / _SLOWEST_BYTES_PER_S + _OVERHEAD_S)
+
+
+def push_s(size_bytes: int) -> float:
+    """Return how long a whole push may take: each block is a round trip, and a device may take its time."""
+    return max(_LEAST_S, size_bytes / _BLOCK_BYTES * _SLOWEST_BLOCK_S + _OVERHEAD_S)
 
 
 def write_uri(uri: str) -> Request:

@@ -247,6 +247,8 @@ class Executed:
     remembered: int = 0
     changed: bool = False
     require_version: bool = False
+    # How long it may take until something is to be seen of it.
+    patience_s: float = CHECK_S
 
 
 def check(reading: FirmwareReading | None, version: str | None, executed: Executed) -> Next:
@@ -254,7 +256,7 @@ def check(reading: FirmwareReading | None, version: str | None, executed: Execut
     if reading is None:
         return failed(NO_OBJECT, ResultClass.PERMANENT)
     found = _checked(reading, version, executed)
-    if found.step in {Step.WAIT, Step.READ} and executed.elapsed_s >= CHECK_S:
+    if found.step in {Step.WAIT, Step.READ} and executed.elapsed_s >= executed.patience_s:
         return failed(NO_RESULT)
     return found
 
