@@ -34,15 +34,13 @@ from overair.protocols.lwm2m.formats import ContentFormat, encode
 from overair.protocols.lwm2m.registration import ObjectList, Register, register_request
 from overair.protocols.lwm2m.values import Readings
 
-MAKE, MODEL = "Acme", "X1"
-FROM, TO = "01", "02"
+MAKE, MODEL, FROM, TO = "Acme", "X1", "01", "02"
 BLOCK = 1024
 SAMPLED = 50
 PER_CELL = 20
 REGISTER_AT_ONCE = 64
 REPEAT_S = 3.0  # what was not answered is said again
-LOOK_S = 0.25
-QUIET_S = 1.0  # after which nobody is asked anything any more
+LOOK_S, QUIET_S = 0.25, 1.0  # after the latter nobody is asked anything any more
 PUSH, PULL = "push", "pull"
 _OBJECTS = ObjectList(paths=frozenset({(3, 0), (4, 0), (5, 0)}))
 _PACKAGE_HEAD = b"\xb15\x010\x010\x11\x2a"  # Uri-Path 5, 0, 0; Content-Format 42
@@ -109,8 +107,7 @@ class Device:
         self._answered: Callable[[Message], None] = self._registered
         self._held: tuple[bytes, bytes] | None = None  # token and Block1 of the first block
         self._tokens: dict[str, bytes] = {}  # of what is observed
-        self._sequence = 1
-        self._fetch = b""
+        self._sequence, self._fetch = 1, b""
         self._fetch_token = (number & 0xFFFFFFFF).to_bytes(4, "big")
 
     # What it says
@@ -141,8 +138,7 @@ class Device:
             self.fleet.error(f"a Register gets {message.code:#x}")
             return
         self.location = tuple(v for n, v in message.options if n == Option.LOCATION_PATH)
-        if self.version == TO:
-            self.updated = True
+        self.updated = self.version == TO
         self.fleet.registered(self)
 
     def update(self, answered: Callable[[Message], None]) -> None:
