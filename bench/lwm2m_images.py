@@ -50,7 +50,7 @@ CHECKING_IN = 200  # over LwM2M, and as many over HTTP
 RATE = 100.0
 ALONE_S = 4.0
 STEP_S = 150.0  # at most, for each step of a fleet
-LICENSE_WAIT_S = 20.0
+REPORT_WAIT_S = 20.0
 _FIRST = {PULL: 15_000_000_000, PUSH: 15_000_010_000, "": 15_000_020_000}
 _POLLED = 15_000_030_000
 _WORDS = {PULL: "fetched by devices (Block2)", PUSH: "sent to devices (Block1)"}
@@ -279,7 +279,7 @@ def _schedule(api: overair.Api, devices: list[str]) -> str:
 
 def _report(api: overair.Api, campaign: str, devices: int) -> dict[str, int]:
     """Count its devices by status; the last of them may still be looked at."""
-    deadline = time.monotonic() + LICENSE_WAIT_S
+    deadline = time.monotonic() + REPORT_WAIT_S
     while True:
         counts = dict(api.outcome(campaign, version=3))
         if counts == {"UpgradeSuccess": devices} or time.monotonic() > deadline:
