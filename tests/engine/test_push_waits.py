@@ -6,12 +6,15 @@ from datetime import timedelta
 import pytest
 
 from overair.core.ids import UpgradeId
+from overair.core.network import EventKind, NetworkEvent
 from overair.core.plan import Wait
 from overair.core.upgrade import Reason, UpgradeState
 from overair.devices.dm.effects import REASONS
-from overair.engine import push
+from overair.engine import carriage, dm_accounts, network, push
 from overair.engine.explain_push import FAILURES, OBSTACLES
 from overair.engine.setbacks import set_back
+from overair.fleetfile.shapes import Omadm
+from overair.sealing import Seal
 from overair.store import push as store
 from overair.store.database import Tx, from_ms
 from tests.engine.pushed import (
@@ -331,3 +334,43 @@ def test_nobody_is_called_when_the_window_of_a_campaign_has_closed(w: World) -> 
     campaign(w, [ONE], version=2, download_windows=hours((10, 12)), end=3)
     notified = [at for at, _ in pass_time(w, days=3)]
     assert {at.hour for at in notified} == {10, 11}
+
+
+@story
+def test_a_notification_that_nobody_took(w: World) -> None:
+    """A device that its carrier was away for is not said to be here."""
+    fleet(w, ONE)
+    campaign(w, [ONE], end=30)
+    wakes = due(w)
+    assert "was notified once" in w.explain(ONE).sentence
+    carriage.take_back(w.tx, wakes, w.now)
+    assert "the carrier did not take it" in w.explain(ONE).sentence
+    due(w)
+    pass_time(w, hours=5)
+    session(w, ONE)
+    assert "is here" in w.explain(ONE).sentence
+
+
+@story
+@pytest.mark.parametrize(("carrier", "what"), [("udp", "where it hears"), ("smpp", "phone number")])
+def test_a_device_that_nothing_can_be_sent_to(w: World, carrier: str, what: str) -> None:
+    """Without an address for its carrier a device is called in vain, and that is said."""
+    w.settings = rules(notify=carrier)
+    fleet(w, ONE)
+    secrets = Omadm(client_secret="the-client-s", server_secret="the-server-s")
+    device_id = w.device(ONE).id
+    dm_accounts.put_blocks(
+        w.tx, [(device_id, imei(ONE), secrets)], Seal(b"a key of 32 characters and some")
+    )
+    campaign(w, [ONE], end=30)
+    due(w)
+    assert what in w.explain(ONE).sentence
+    pass_time(w, hours=5)
+    assert told(w, ONE)[0] == Wait.ATTACH.value
+    assert what in w.explain(ONE).sentence
+    w.tx.execute("update device set mdn = '15550001111' where id = ?", (device_id,))
+    event = NetworkEvent(
+        imei=imei(ONE), kind=EventKind.ATTACH, at=w.now, address="198.51.100.7:2948"
+    )
+    network.apply(w.tx, [event], w.now)
+    assert what not in w.explain(ONE).sentence

@@ -14,7 +14,7 @@ from overair.core.protocols import OMADM
 from overair.core.terms import TERMS
 from overair.core.upgrade import Reason, UpgradeState
 from overair.engine.push.opening import is_ahead, obstacle
-from overair.store import attempts, dm_accounts, push, slots
+from overair.store import attempts, dm_accounts, network, push, slots
 from overair.store.campaigns import Campaign
 from overair.store.database import Tx
 from overair.store.polls import Device
@@ -46,7 +46,14 @@ NO_SECRETS = (
     "But it has no secrets, so it can neither be notified nor have a session: `overair device account`"
     " sets them."
 )
-
+# By carrier: what has to be known of a device for anything to be sent to it.
+NO_PLACE = {
+    "udp": "But nothing can be sent to it: neither the network nor its account says where it hears"
+    " notifications.",
+    "smpp": "But nothing can be sent to it: it has no phone number (mdn).",
+}
+# Waits in which the device is called, or is to be.
+_CALLED = (AttemptState.OFFERED.value, Wait.TURN.value, Wait.RETRY.value, Wait.ATTACH.value)
 
 _WAITING = (UpgradeState.ACCEPTED, UpgradeState.PENDING, UpgradeState.QUEUED)
 
@@ -58,11 +65,16 @@ def why_pushed(
     found = _why(tx, device, upgrade, campaign, settings, now)
     if found is None or device.protocol != OMADM or campaign.protocol != OMADM:
         return found
-    terms = dm_accounts.terms_of(tx, [device.id]).get(device.id)
-    if terms is not None and terms.secrets is not None:
-        return found
     wait, sentence, until = found
-    return wait, f"{sentence} {NO_SECRETS}", until
+    terms = dm_accounts.terms_of(tx, [device.id]).get(device.id)
+    if terms is None or terms.secrets is None:
+        return wait, f"{sentence} {NO_SECRETS}", until
+    carrier = settings.omadm.notify
+    place = network.places(tx, [device.id])[device.id]
+    known = {"udp": place.address or terms.notify_host, "smpp": place.mdn}
+    if wait in _CALLED and carrier in known and not known[carrier]:
+        return wait, f"{sentence} {NO_PLACE[carrier]}", until
+    return found
 
 
 def _why(
@@ -103,11 +115,14 @@ def _under_way(state: AttemptState, own: push.PushAttempt, upgrade: Upgrade) -> 
         return Wait.VERSION.value, sentence, own.verify_until
     if state is AttemptState.OFFERED:
         times = "once" if own.pushes == 1 else f"{own.pushes} times"
-        sentence = (
-            f"The device was notified {times} and has not taken its command."
-            if own.pushes
-            else "The device is here, and has not taken its command."
-        )
+        if own.pushes:
+            sentence = f"The device was notified {times} and has not taken its command."
+        elif own.call.pushed_at is None:
+            sentence = (
+                "The device is not notified yet: the carrier did not take it, and is tried again."
+            )
+        else:
+            sentence = "The device is here, and has not taken its command."
         return state.value, sentence, own.call.window_ends_at
     sentence = (
         "The device has the package; its report of the installation is awaited."

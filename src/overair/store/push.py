@@ -63,9 +63,16 @@ def insert(
 ) -> None:
     """The row of a new attempt."""
     tx.execute(
-        "insert into push_attempt (attempt_id, correlator, session, called_at, window_ends_at)"
-        " values (?, ?, ?, ?, ?)",
-        (attempt_id, correlator, session, to_ms(call.called_at), to_ms(call.window_ends_at)),
+        "insert into push_attempt (attempt_id, correlator, session, called_at, window_ends_at, pushed_at)"
+        " values (?, ?, ?, ?, ?, ?)",
+        (
+            attempt_id,
+            correlator,
+            session,
+            to_ms(call.called_at),
+            to_ms(call.window_ends_at),
+            opt_ms(call.pushed_at),
+        ),
     )
 
 
