@@ -325,6 +325,11 @@ def expire(tx: Tx, settings: Settings, now: datetime) -> int:
     return len(due)
 
 
+def is_due(tx: Tx, now: datetime) -> bool:
+    """Whether there is anything to carry on, or to end."""
+    return campaigns.any_due(tx, now) or bool(attempts.due(tx, now, 1))
+
+
 class Advance:
     """The loop that does all of that, in one process."""
 
@@ -359,6 +364,8 @@ class Advance:
         """Claim what is due and carry it on as far as it goes now; whether there was anything."""
         limits = self._settings.limits
         now = self._clock.now()
+        if not await self._db.read(is_due, now):
+            return False  # nothing is locked for that, nor written
         # Steps take the wall's time: where the clock runs faster, leases are as much longer.
         held = timedelta(seconds=self._settings.lease_s * max(self._settings.time_rate, 1.0))
         lease = now + held

@@ -14,6 +14,8 @@ from overair.simulation.loop import VirtualLoop
 POLL_S: Final = 1.0
 POLLS_S: Final = (POLL_S, 30.0)
 """Between two looks for what another process may have left."""
+LONGEST_S: Final = 3600.0
+"""Each look in vain is followed by a nap of twice the length, up to this."""
 TIDY_S: Final = 600.0
 RARELY_S: Final = 6 * 3600.0
 """What is old is forgotten so often here: it is looked for in vain nearly always."""
@@ -26,7 +28,7 @@ class Pulse:
         self._loop = loop
         self._nap_s = nap_s
         self._stirs = 0
-        self._seen: dict[object, int] = {}
+        self._seen: dict[object, tuple[int, float]] = {}  # who looked: after which stir, and then slept
         self._napping: list[asyncio.Future[None]] = []
 
     def stir(self) -> None:
@@ -40,17 +42,20 @@ class Pulse:
     async def nap(self) -> None:
         """Wait for the next poll: a second from when something was written, or for quite long."""
         who = asyncio.current_task()
-        if self._seen.get(who) == self._stirs:
+        seen, nap_s = self._seen.get(who, (-1, 0.0))
+        if seen == self._stirs:
+            nap_s = min(max(self._nap_s, 2 * nap_s), LONGEST_S)
             future: asyncio.Future[None] = self._loop.create_future()
             self._napping.append(future)
-            timer = self._loop.call_later(self._nap_s, _wake, future)
+            timer = self._loop.call_later(nap_s, _wake, future)
             try:
                 await future
             finally:
                 timer.cancel()
-        if self._seen.get(who) != self._stirs:
+        if seen != self._stirs:
             await asyncio.sleep(POLL_S)
-        self._seen[who] = self._stirs
+            nap_s = 0.0
+        self._seen[who] = (self._stirs, nap_s)
 
 
 def _wake(future: "asyncio.Future[None]") -> None:

@@ -53,15 +53,36 @@ class Campaign:
     @property
     def rules(self) -> Rules:
         """What it says about time."""
-        return Rules(
-            status=self.status,
-            start_date=self.start_date,
-            end_date=self.end_date,
-            download_after=self.download_after,
-            download_windows=self.download_windows,
-            install_after=self.install_after,
-            install_windows=self.install_windows,
+        return _rules(
+            self.status,
+            self.start_date,
+            self.end_date,
+            self.download_after,
+            self.download_windows,
+            self.install_after,
+            self.install_windows,
         )
+
+
+@lru_cache(maxsize=1024)  # every offer of a campaign asks for the same ones
+def _rules(
+    status: CampaignStatus,
+    start_date: date,
+    end_date: date,
+    download_after: date | None,
+    download_windows: Windows,
+    install_after: date | None,
+    install_windows: Windows,
+) -> Rules:
+    return Rules(
+        status=status,
+        start_date=start_date,
+        end_date=end_date,
+        download_after=download_after,
+        download_windows=download_windows,
+        install_after=install_after,
+        install_windows=install_windows,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -343,6 +364,11 @@ def set_dates(tx: Tx, campaign_id: CampaignId, dates: Dates, due_at: datetime) -
 
 
 # Claims ------------------------------------------------------------------------------------------
+
+
+def any_due(tx: Tx, now: datetime) -> bool:
+    """Whether a campaign is due, whoever holds it."""
+    return tx.one("select 1 from campaign where due_at <= ? limit 1", (to_ms(now),)) is not None
 
 
 def claim(tx: Tx, owner: str, now: datetime, lease_until: datetime, limit: int) -> list[CampaignId]:
