@@ -19,30 +19,38 @@ as equivalent, with the reason. The list may not go stale: an entry without its 
 """
 
 import argparse
+import gc
 import importlib
-import importlib.machinery
-import importlib.util
 import json
 import os
 import re
-import resource
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 import tomllib
-import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import hypothesis
 import pytest
 
 from scripts.mutants import Mutant, digest, mutants
+from scripts.trial import (
+    BROKEN,
+    VOID,
+    Collected,
+    Finder,
+    Recorder,
+    changed_function,
+    child,
+    run_tests,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 MAKER = ROOT / "scripts" / "mutants.py"
@@ -51,82 +59,10 @@ LISTS = ROOT / "tests" / "mutation.toml"
 KEPT = ROOT / ".mutation" / "results.json"
 DOCUMENT = ROOT / "docs" / "mutation.md"
 REQUIRED = 90.0
-MEMORY = 3 << 30
-# Exit statuses of the child: the package cannot be imported; this program is at fault.
-VOID, BROKEN = 77, 78
 
 KILLED, TIMEOUT, SURVIVED = "killed", "timeout", "survived"
 EQUIVALENT, MISTYPED, IMPOSSIBLE = "equivalent", "types", "void"
 COLUMNS = (KILLED, TIMEOUT, SURVIVED, EQUIVALENT, MISTYPED, IMPOSSIBLE)
-
-
-# ---- How one is tried
-
-
-class _InPlace(importlib.machinery.SourceFileLoader):
-    """Loads a module from its own file, with other code in it."""
-
-    def __init__(self, name: str, path: Path, code: str) -> None:
-        super().__init__(name, str(path))
-        self._code = code
-
-    def get_code(self, fullname: str) -> Any:
-        return compile(self._code, self.path, "exec", dont_inherit=True)
-
-
-class _Finder:
-    def __init__(self, name: str, path: Path, code: str) -> None:
-        self._name, self._path = name, path
-        self._loader = _InPlace(name, path, code)
-
-    def find_spec(self, name: str, path: object = None, target: object = None) -> Any:
-        if name != self._name:
-            return None
-        package = [str(self._path.parent)] if self._path.stem == "__init__" else None
-        return importlib.util.spec_from_file_location(
-            name, self._path, loader=self._loader, submodule_search_locations=package
-        )
-
-
-class _Recorder:
-    """A plugin that remembers the test that failed."""
-
-    failed = ""
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.failed:
-            self.failed = report.nodeid
-
-
-def _tests(files: Sequence[str], recorder: _Recorder) -> int:
-    plugins = ["no:cacheprovider", "no:faulthandler", "pytest_asyncio.plugin"]
-    arguments = ["-x", "-q", "--noconftest", "--tb=no", "-m", "not slow", "--rootdir", str(ROOT)]
-    # The parent has the plugins loaded already, which is what makes a child quick.
-    arguments += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
-    for plugin in plugins:
-        arguments += ["-p", plugin]
-    return int(pytest.main([*arguments, *files], plugins=[recorder]))
-
-
-def _child(answer: Path, cpu_seconds: int, work: Callable[[], tuple[int, object]]) -> int:
-    """Fork; in the child do the work, write its answer, and end with its status."""
-    child = os.fork()
-    if child:
-        return child
-    status = BROKEN
-    try:
-        resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 2))
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        nothing = os.open(os.devnull, os.O_RDWR)
-        for descriptor in (0, 1, 2):
-            os.dup2(nothing, descriptor)
-        status, said = work()
-        answer.write_text(json.dumps(said), "utf-8")
-    except BaseException:  # noqa: BLE001  # a child must not go on as a second parent
-        answer.write_text(json.dumps(traceback.format_exc()), "utf-8")
-    finally:
-        os._exit(status)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -149,11 +85,16 @@ class Module:
         parts = ["overair", "core", *self.name.split(".")]
         return ".".join(parts)
 
+    @property
+    def allowed_s(self) -> int:
+        """Processor time after which a mutant is taken to run without end."""
+        return int(self.cpu_s * 4) + 5
+
     def baseline(self, answer: Path) -> None:
         """Run the tests on the module as it is: they pass, need so long, and load these."""
 
         def work() -> tuple[int, object]:
-            status = _tests(self.tests, _Recorder())
+            status = run_tests(self.tests, Recorder())
             ours: dict[str, str] = {}
             for name, module in list(sys.modules.items()):
                 file = getattr(module, "__file__", None)
@@ -162,11 +103,12 @@ class Module:
             foreign = [
                 name
                 for name in sys.modules
-                if name not in ours and not name.startswith(("overair", "tests", "_"))
+                if name not in ours
+                and not name.startswith(("overair", "tests", "_hypothesis", "__"))
             ]
             return status, {"ours": ours, "foreign": foreign}
 
-        _, status, usage = os.wait4(_child(answer, 600, work), 0)
+        _, status, usage = os.wait4(child(answer, 600, work), 0)
         if status:
             raise SystemExit(f"{self.name}: its tests do not pass without a mutant")
         said = json.loads(answer.read_text("utf-8"))
@@ -186,18 +128,18 @@ class Module:
         """Try one mutant in a child; ``first`` is the test that killed it the last time."""
 
         def work() -> tuple[int, object]:
-            sys.meta_path.insert(0, _Finder(self.dotted, self.path, mutant.code))
+            sys.meta_path.insert(0, Finder(self.dotted, self.path, mutant.code))
             try:
                 for name in [self.dotted, *self.loaded]:
                     importlib.import_module(name)
             except BaseException:  # noqa: BLE001  # whatever a fault at import time raises
                 return VOID, ""
-            recorder = _Recorder()
+            recorder = Recorder()
             tests = sorted(self.tests, key=lambda file: not first.startswith(file))
-            status = _tests(tests, recorder)
+            status = run_tests(tests, recorder)
             return status, recorder.failed
 
-        return _child(answer, int(self.cpu_s * 4) + 5, work)
+        return child(answer, self.allowed_s, work)
 
 
 # ---- What is kept
@@ -271,13 +213,13 @@ def modules(lists: dict[str, Any], wanted: Sequence[str]) -> list[Module]:
     return found
 
 
-def _outcome(status: int, answer: Path) -> str:
+def _outcome(status: int, said: str) -> str:
     if os.WIFSIGNALED(status):
         late = os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGKILL)
         return TIMEOUT if late else KILLED
     code = os.WEXITSTATUS(status)
     if code in (BROKEN, pytest.ExitCode.NO_TESTS_COLLECTED, pytest.ExitCode.USAGE_ERROR):
-        raise SystemExit(f"a mutant could not be tried: {answer.read_text('utf-8')}")
+        raise SystemExit(f"a mutant could not be tried: {said}")
     return {0: SURVIVED, VOID: IMPOSSIBLE}.get(code, KILLED)
 
 
@@ -296,34 +238,66 @@ class Run:
                 waiting.append(mutant)
             else:
                 module.results[mutant.key] = result
-        for number, mutant in enumerate(waiting):
+        old = compile(module.path.read_text("utf-8"), str(module.path), "exec")
+        inside = []
+        for mutant in waiting:
+            found = changed_function(old, compile(mutant.code, str(module.path), "exec"))
+            if found is not None:
+                inside.append((mutant, *found))
+                continue
             if time.monotonic() > self._until:
                 break
             while len(self._running) >= self._jobs:
                 self._reap()
-            answer = self._folder / str(number % (4 * self._jobs))
-            answer.unlink(missing_ok=True)
-            child = module.fork(mutant, answer, self._kept.killer(mutant))
-            self._running[child] = module, mutant, answer
-            if sys.stdout.isatty():
-                print(f"\r{module.name}: {number}/{len(waiting)} ", end="", flush=True)
+            answer = self._folder / mutant.key
+            started = module.fork(mutant, answer, self._kept.killer(mutant))
+            self._running[started] = module, mutant, answer
         while self._running:
             self._reap()
+        if inside:
+            self._inside(module, inside)
         for mutant in waiting:
             if module.results.get(mutant.key) == SURVIVED and self._mistyped(module, mutant):
                 module.results[mutant.key] = MISTYPED
                 self._kept.keep(module, mutant, MISTYPED, "")
         self._kept.save()
-        if sys.stdout.isatty():
-            print("\r", end="")
+
+    def _inside(
+        self, module: Module, inside: list[tuple[Mutant, tuple[str, ...], CodeType]]
+    ) -> None:
+        """Try those whose fault is inside of one function, in a child that collects the tests."""
+
+        def work() -> tuple[int, object]:
+            collected = Collected(
+                module.dotted,
+                [
+                    (mutant.key, path, code, self._kept.killer(mutant))
+                    for mutant, path, code in inside
+                ],
+                jobs=self._jobs,
+                cpu_s=module.allowed_s,
+                until=self._until,
+                folder=self._folder,
+            )
+            return run_tests(module.tests, collected), collected.statuses
+
+        answer = self._folder / f"inside-{module.name}"
+        os.waitpid(child(answer, 0, work), 0)
+        statuses = json.loads(answer.read_text("utf-8"))
+        if not isinstance(statuses, dict):
+            raise SystemExit(f"{module.name}: mutants could not be tried: {statuses}")
+        for mutant, _, _ in inside:
+            if mutant.key in statuses:
+                status, said = statuses[mutant.key]
+                self._note(module, mutant, status, said)
 
     def sound(self, module: Module) -> None:
         """See that what kills is the fault: the module itself, tried like a mutant, survives."""
         itself = Mutant(code=module.path.read_text("utf-8"), where="", was="", now="")
         answer = self._folder / "itself"
         _, status = os.waitpid(module.fork(itself, answer, ""), 0)
-        if _outcome(status, answer) != SURVIVED:
-            said = answer.read_text("utf-8")
+        said = answer.read_text("utf-8") if answer.exists() else ""
+        if _outcome(status, said) != SURVIVED:
             raise SystemExit(f"{module.name}: its tests fail in a child without a fault: {said}")
 
     def _mistyped(self, module: Module, mutant: Mutant) -> bool:
@@ -340,12 +314,15 @@ class Run:
         return done.returncode == 1
 
     def _reap(self) -> None:
-        child, status = os.wait()
-        module, mutant, answer = self._running.pop(child)
-        result = _outcome(status, answer)
-        killer = json.loads(answer.read_text("utf-8")) if answer.exists() else ""
+        ended, status = os.wait()
+        module, mutant, answer = self._running.pop(ended)
+        said = json.loads(answer.read_text("utf-8")) if answer.exists() else ""
+        self._note(module, mutant, status, said)
+
+    def _note(self, module: Module, mutant: Mutant, status: int, said: str) -> None:
+        result = _outcome(status, said)
         module.results[mutant.key] = result
-        self._kept.keep(module, mutant, result, killer)
+        self._kept.keep(module, mutant, result, said)
 
 
 def without_equivalent(module: Module, lists: dict[str, Any]) -> list[str]:
@@ -398,6 +375,8 @@ def main() -> int:
     options = parser.parse_args()
     os.chdir(ROOT)
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    # What is not a mutant need not be compiled again in each child.
+    sys.dont_write_bytecode, sys.pycache_prefix = False, str(KEPT.parent / "compiled")
     hypothesis.settings.register_profile(
         "mutation",
         derandomize=True,
@@ -425,6 +404,7 @@ def main() -> int:
                         importlib.import_module(name)
                     except ImportError:
                         continue
+            gc.freeze()  # so that children leave alone what they share with their parent
             module.mutants = kept.mutants(module.path)
             run.sound(module)
             run.module(module)

@@ -31,6 +31,9 @@ numbers = st.none() | st.integers(-5, 5) | st.integers(-(2**40), 2**40)
         (None, None, 12345, None, "0-0-12345"),
         (0, 33, 12345, None, "0-0-12345"),
         (1000, 33, 12345, None, "0-0-12345"),
+        (1, 999, 7, None, "1-999-7"),
+        (999, 1000, 7, None, "999-0-7"),
+        (311, -1, 7, None, "311-0-7"),
         (311, 0, 7, None, "311-0-7"),
         (311, None, 7, None, "311-0-7"),
         (311, 480, 0, None, "311-480-0"),
@@ -69,6 +72,10 @@ def test_any_numbers_are_a_cell_or_the_pool(
         (-110, None, Signal.FAIR),
         (-111, 8, Signal.POOR),
         (-156, 9, Signal.POOR),
+        (-31, 6, Signal.GOOD),
+        (-95, 8, Signal.GOOD),
+        (-95, 10, Signal.UNKNOWN),
+        (-95, 4, Signal.UNKNOWN),
         (-157, 9, Signal.UNKNOWN),
         (-30, 6, Signal.UNKNOWN),
         (0, 6, Signal.UNKNOWN),
@@ -86,8 +93,24 @@ def test_signal_classes(dbm: int | None, bearer: int | None, expected: Signal) -
 @pytest.mark.parametrize(("good", "fair"), [(-95, -95), (-110, -95), (-20, -95), (-95, -160)])
 def test_thresholds_that_make_no_classes_are_refused(good: int, fair: int) -> None:
     """Good is above fair, and both are values that a signal can have."""
-    with pytest.raises(ValueError):
+    with pytest.raises(
+        ValueError, match=r"^thresholds are -156 <= fair < good <= -31 \(dBm RSRP\)$"
+    ):
         Thresholds(good_dbm=good, fair_dbm=fair)
+
+
+def test_thresholds_may_be_the_ends_of_what_a_signal_can_be() -> None:
+    """Then everything in between is fair."""
+    widest = Thresholds(good_dbm=-31, fair_dbm=-156)
+    assert signal_class(-31, widest) is Signal.GOOD
+    assert signal_class(-32, widest) is Signal.FAIR
+    assert signal_class(-156, widest) is Signal.FAIR
+
+
+def test_classes_and_reach_keep_their_words() -> None:
+    """Settings, the command line and the log name them so."""
+    assert list(Signal) == ["good", "fair", "poor", "unknown"]
+    assert list(Reach) == ["reachable", "unreachable", "unknown"]
 
 
 HOUR = timedelta(hours=1)
@@ -111,6 +134,11 @@ HOUR = timedelta(hours=1)
         ),
         (
             Contact(registered=True, last_contact=NOW, network=False, network_at=NOW - HOUR),
+            Reach.REACHABLE,
+        ),
+        # Of two words of the same instant the device's own counts: it was there to say it.
+        (
+            Contact(registered=True, last_contact=NOW, network=False, network_at=NOW),
             Reach.REACHABLE,
         ),
         (Contact(registered=True, network=False), Reach.UNREACHABLE),
@@ -138,6 +166,13 @@ def test_reachability(contact: Contact, expected: Reach) -> None:
         ({}, ""),
         ({"mcc": 1, "mnc": 0, "cell": 0, "bearer": 0, "rsrp_dbm": -156}, ""),
         ({"mcc": 999, "mnc": 999, "cell": 2**36 - 1, "bearer": 8, "rsrp_dbm": -31}, ""),
+        ({"bearer": 50, "mnc": 999}, ""),
+        ({"cell": 2**28 - 1}, ""),
+        ({"cell": -1}, "cell is 0 to 268435455"),
+        ({"bearer": -1}, "bearer is 0 to 50"),
+        ({"mnc": -1}, "mnc is 0 to 999"),
+        ({"rsrp_dbm": -157}, "rsrp is -156 to -31"),
+        ({"mcc": 1000}, "mcc is 1 to 999"),
         ({"mcc": 0}, "mcc is 1 to 999"),
         ({"mnc": 1000}, "mnc is 0 to 999"),
         ({"cell": 2**28}, "cell is 0 to 268435455"),
