@@ -125,3 +125,28 @@ def test_refuses_too_many_intervals() -> None:
     text = " ".join(f"{2 * n}+1" for n in range(MAX_INTERVALS + 1))
     with pytest.raises(CoverageError, match="more than"):
         coverage.decode(text)
+    full = text.rpartition(" ")[0]
+    assert len(coverage.decode(full)) == MAX_INTERVALS == 128
+
+
+def test_only_the_shortest_is_forgotten() -> None:
+    """Past the bound one interval goes, wherever it is, and all others stay."""
+    for shortest in range(4):
+        sent = [(10 * n, 10 * n + (1 if n == shortest else 5)) for n in range(4)]
+        kept = tuple(interval for n, interval in enumerate(sent) if n != shortest)
+        assert build(sent, limit=3) == kept
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("0+5 x", "not an interval: 'x'"),
+        ("y" * 1000, f"not an interval: '{'y' * 50}'"),
+        ("0+5 5+1", "intervals out of order or touching at 5"),
+    ],
+)
+def test_a_row_that_does_not_read_says_why(text: str, why: str) -> None:
+    """The error names what does not read, and not more of it than fits on a line."""
+    with pytest.raises(CoverageError) as error:
+        coverage.decode(text)
+    assert str(error.value) == why

@@ -10,6 +10,8 @@ def test_a_name_of_a_hundred_characters_is_kept() -> None:
     name = "x" * 96 + ".swu"
     assert stored_name(name) == name
     assert stored_name("x" + name) == name
+    blank = "x" * 95 + " .swu"
+    assert stored_name(blank) == blank
 
 
 def test_an_ending_is_short() -> None:

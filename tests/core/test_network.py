@@ -101,6 +101,8 @@ def test_dates_are_cut_and_not_rounded() -> None:
     """What is stored is the millisecond that had begun."""
     event = NetworkEvent(imei="1", kind=EventKind.DETACH, at=NOON.replace(microsecond=999999))
     assert told(event).detached_at == NOON.replace(microsecond=999000)
+    event = NetworkEvent(imei="1", kind=EventKind.DETACH, at=NOON.replace(microsecond=1000))
+    assert told(event).detached_at == event.at
 
 
 def test_what_an_event_does_not_say_is_not_known() -> None:

@@ -1,5 +1,6 @@
 """When a device is notified, and when no longer."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 
@@ -97,6 +98,9 @@ def test_a_notification_is_not_repeated_before_its_time() -> None:
     call = Call(called_at=BEGIN, window_ends_at=BEGIN + WINDOW, pushed_at=BEGIN)
     step = carry_on(call, BEGIN + timedelta(seconds=30), PAUSE)
     assert step == CallStep(push=False, due_at=BEGIN + timedelta(minutes=1))
+    repeated = replace(call, pushed_at=BEGIN + timedelta(minutes=1))
+    step = carry_on(repeated, BEGIN + timedelta(minutes=3), PAUSE)
+    assert step == CallStep(push=False, due_at=BEGIN + timedelta(minutes=5))
 
 
 def test_a_repeat_waits_for_the_pause() -> None:
