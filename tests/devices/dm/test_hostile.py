@@ -291,13 +291,15 @@ async def test_numbers_of_messages(each_yard: Yard, number: str, answer: int) ->
 
 
 async def test_too_much_in_a_session(each_yard: Yard) -> None:
-    """A message that is too long is refused before it is read, and the session goes on without it."""
+    """A message that is too long is refused before it is read, and logged; the session goes on without it."""
     modem = await each_yard.modem(1)
     await each_yard.campaign(1)
     reply = await modem.begin()
     before = await kept(each_yard)
     for body in (b"x" * (64 * 1024 + 1), b"x" * (1024 * 1024)):
-        assert (await modem.post(body)).status == 413
+        with capture_logs() as lines:
+            assert (await modem.post(body)).status == 413
+        assert [line["event"] for line in lines] == ["what a device sent is too long"]
     assert (await modem.post(b"<SyncML>" + b"<a>" * 20_000)).status == 400
     assert await kept(each_yard) == before
     while not is_end(reply):

@@ -162,7 +162,13 @@ class Dm:
         if kind is None:
             raise _RefusedError(415)
         self._admit(request)
-        body = await request.body(LIMITS.body_bytes, self._slow)
+        try:
+            body = await request.body(LIMITS.body_bytes, self._slow)
+        except TooLargeError:
+            log.warning(
+                "what a device sent is too long", address=request.client, limit=LIMITS.body_bytes
+            )
+            raise
         # Not before it is whole: a few hundred that never are would keep all devices out.
         self._expect_room()
         self._under_way += 1
