@@ -4,7 +4,14 @@ import pytest
 
 from overair.protocols.coap.endpoint import Endpoint
 from overair.protocols.coap.errors import UnencodableError
-from overair.protocols.coap.events import Answered, Dropped, Event, Incoming, TimedOut
+from overair.protocols.coap.events import (
+    Answered,
+    Dropped,
+    Event,
+    Incoming,
+    TimedOut,
+    Unfinished,
+)
 from overair.protocols.coap.message import Message, decode_message, empty_ack
 from overair.protocols.coap.numbers import Code
 from overair.protocols.coap.request import read_request
@@ -197,6 +204,35 @@ def test_a_move_to_where_something_waits() -> None:
         asked = one(side)
         order += side.receive(ELSEWHERE, _answer_to(asked), T0)
     assert [event.handle for event in order if isinstance(event, Answered)] == handles
+
+
+def test_a_command_is_not_repeated_to_who_has_moved() -> None:
+    """What may not be done twice ends when its peer is somewhere else; what may, is repeated there."""
+    side = endpoint()
+    command = side.request(DEVICE, Request(method=Code.POST, path=("5", "0", "2")), T0)
+    reading = side.request(DEVICE, _read(3), T0)
+    later = side.request(DEVICE, Request(method=Code.POST, path=("3", "0", "4")), T0)
+    assert one(side).code == Code.POST
+    ended = side.abandon(DEVICE, T0 + 1)
+    assert [event.handle for event in ended if isinstance(event, Unfinished)] == [command, later]
+    side.move(DEVICE, ELSEWHERE, T0 + 1)
+    asked = sent(side)
+    assert {message.code for message in asked} == {Code.GET}
+    (answered,) = side.receive(ELSEWHERE, _answer_to(asked[-1]), T0 + 2)
+    assert isinstance(answered, Answered)
+    assert answered.handle == reading
+    assert side.abandon(("192.0.2.9", 1), T0) == []
+
+
+def test_an_image_does_not_go_on_where_a_peer_began_anew() -> None:
+    """A push goes on at another address, and ends with a peer that has restarted."""
+    side = endpoint()
+    request = Request(method=Code.PUT, path=("5", "0", "0"))
+    push = side.push(DEVICE, request, 3000, lambda _, length: b"x" * length, T0)
+    assert side.abandon(DEVICE, T0 + 1) == []
+    (ended,) = side.abandon(DEVICE, T0 + 1, anew=True)
+    assert isinstance(ended, Unfinished)
+    assert ended.handle == push
 
 
 def test_message_ids_are_not_used_up() -> None:

@@ -217,6 +217,13 @@ class Exchanges:
             self.flush()
             raise
 
+    def abandon(self, peer: Peer, *, anew: bool = False) -> None:
+        """Commands that are on their way are not repeated: whoever waits for them looks first.
+
+        ``anew``: it may have restarted, and knows nothing of blocks before.
+        """
+        self._tell(self.endpoint.abandon(peer, self.now(), anew=anew))
+
     def forget(self, peer: Peer) -> None:
         """Drop everything about a peer."""
         self._tell(self.endpoint.forget(peer))

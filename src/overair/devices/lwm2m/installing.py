@@ -31,13 +31,17 @@ class Installing(AttemptCore):
     async def _downloaded(self) -> None:
         rooms = self._rooms
         await rooms.db.transact(effects.downloaded, self._work, rooms.settings, self._now)
+        # Should it have lost the image again, the attempt begins anew with what there is.
         await self._apply()
 
-    async def _apply(self) -> None:
+    async def _apply(self) -> bool:
+        """Tell it to update, and see to what comes of that; False: it has nothing to update to."""
         await self._prefer()
         while True:
             # What it shows before it is told is no outcome of that.
             before = await machine.state_and_result(self._device)
+            if before.state != State.DOWNLOADED:
+                return False
             location = self._device.reachable().registration.location
             told = await self._rooms.db.transact(
                 effects.execute,
@@ -49,7 +53,7 @@ class Installing(AttemptCore):
             )
             if told is None:
                 self.over = True
-                return
+                return True
             self._track, self._changed = told, False
             code: int | None = None
             # It may be restarting already, and not answer: what it shows then is what counts.
@@ -63,11 +67,11 @@ class Installing(AttemptCore):
             found = firmware.apply_answered(code, state, executed=self._track.executes)
             if found.step is Step.FAILED:
                 await self._fail(found)
-                return
+                return True
             if found.step is not Step.EXECUTE:
                 await self._is_current()
                 await self._check()
-                return
+                return True
 
     async def _prefer(self) -> None:
         """Say how urgent it is, and for how long it may be put off, to a device that has room for that."""
@@ -105,8 +109,8 @@ class Installing(AttemptCore):
                     await self._fail(found)
                     return
                 case Step.EXECUTE:
-                    await self._apply()
-                    return
+                    if await self._apply():
+                        return
                 case _:
                     pass
             await self._device.news(self._patience())

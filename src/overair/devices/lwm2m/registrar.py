@@ -109,6 +109,7 @@ class Registrar:
             self.exchanges.be_patient(client.peer, model.ack_timeout_s)
         if client.silent and client.peer is not None:
             client.silent = False
+            self.exchanges.abandon(client.peer)
             self.exchanges.endpoint.release(client.peer, self.exchanges.now())
 
     def _respond(self, exchange: Exchange, response: Response) -> None:
@@ -233,6 +234,7 @@ class Registrar:
                 self.exchanges.endpoint.release(peer, self.exchanges.now())
             return
         if before is not None:
+            self.exchanges.abandon(before)
             self.exchanges.endpoint.move(before, peer, self.exchanges.now())
         self.clients.place(client, peer)
         client.former_peer = None
@@ -352,6 +354,7 @@ class Registrar:
             self.visits.left(before)
             if former is not None:
                 # What it observed, and what was asked of it, is from before; some tokens stay good.
+                self.exchanges.abandon(former, anew=True)
                 self.exchanges.endpoint.retire_observations(former, self.exchanges.now())
                 if former != peer:
                     self.exchanges.endpoint.move(former, peer, self.exchanges.now())

@@ -30,6 +30,7 @@ from overair.protocols.coap.events import (
     Incoming,
     Peer,
     TimedOut,
+    Unfinished,
     Unheard,
 )
 from overair.protocols.coap.line import Line, Reader
@@ -59,6 +60,7 @@ _NON = int(Type.NON)
 _ACK = int(Type.ACK)
 _RST = int(Type.RST)
 _OBSERVE = int(Option.OBSERVE)
+_POST = int(Code.POST)
 # May be carried out again, when it is repeated.
 _SAFE = frozenset({int(Code.GET), int(Code.FETCH)})
 # An answer to somebody unknown that is more than this many times the request is not repeated.
@@ -215,7 +217,7 @@ class Endpoint:
         answers = line is not None and self._is_answer(line, message)
         notifies = asks and _is_notification(message)
         if notifies and not answers and (line is None or not self._is_heard(line, message, now)):
-            line = self._come_from_elsewhere(peer, now)
+            line = self._come_from_elsewhere(peer, now, events)
             answers = line is not None and self._is_answer(line, message)
         if line is None or not (answers or self._is_heard(line, message, now)):
             if message.type == _CON or notifies:
@@ -242,9 +244,10 @@ class Endpoint:
             assert observation is not None, "it was expected"
             self._sending.observed.notified(line, observation, response, now, events)
 
-    def _come_from_elsewhere(self, peer: Peer, now: float) -> Line | None:
+    def _come_from_elsewhere(self, peer: Peer, now: float, events: list[Event]) -> Line | None:
         former = self._former(peer)
         if former is not None:
+            events += self.abandon(former, now)
             self.move(former, peer, now)
             self.release(peer, now)
         return self._sending.lines.find(peer)
@@ -391,6 +394,24 @@ class Endpoint:
     def move(self, old: Peer, new: Peer, now: float) -> None:
         """Let a peer be somewhere else, with all that waits for it and all that is observed."""
         self._sending.move(old, new, now)
+
+    def abandon(self, peer: Peer, now: float, *, anew: bool = False) -> list[Event]:
+        """End what may not be done twice, though it may have been heard: its owner looks first (lwm2m 4).
+
+        To a peer that is elsewhere, or was silent, a repetition is news. ``anew``: so is the next block.
+        """
+        line = self._sending.lines.find(peer)
+        unsafe = [
+            each
+            for each in (() if line is None else line.unfinished())
+            if each.request.method == _POST or (anew and each.push is not None)
+        ]
+        for pending in unsafe:
+            self._sending.cancel(pending.handle, now)
+        return [
+            Unfinished(peer=peer, handle=p.handle, why="nobody knows whether it was heard")
+            for p in unsafe
+        ]
 
     def retire_observations(self, peer: Peer, now: float) -> None:
         """After a new registration: observe anew, and hear the old tokens for a day beside."""

@@ -121,7 +121,7 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unfinished:
-    """An answer in blocks that cannot be put together: too long, or changing all the time."""
+    """What cannot come to an answer: one in blocks that is too long, or changes; a command abandoned."""
 
     peer: Peer
     handle: Handle

@@ -167,6 +167,10 @@ class Line:
         self.mid = MIDS[(self.mid + 1) % _MIDS]
         return self.mid
 
+    def unfinished(self) -> list[Pending]:
+        """Return the requests that have no end yet: the one that is out, and who waits behind it."""
+        return [*(() if self.current is None else (self.current,)), *(self.queue or ())]
+
     def remember_notice(self, mid: int, handle: Handle) -> None:
         """Keep by which handle the reset of a notification is told."""
         if self.recent is None:

@@ -117,7 +117,7 @@ class Sending:
         line = self.lines.drop(peer)
         if line is None:
             return []
-        unfinished = ([line.current] if line.current else []) + list(line.queue or ())
+        unfinished = line.unfinished()
         for pending in unfinished:
             pending.due = None
             self._open.pop(pending.handle, None)
