@@ -106,6 +106,11 @@ def test_the_environment_has_lists_tables_and_truth(file: Path) -> None:
         ('trusted_proxies = ["everybody"]', {}, {}, "trusted_proxies: "),
         ('blocked_addresses = ["10.0.0.0/40"]', {}, {}, "blocked_addresses: "),
         (
+            '[lwm2m.models."Acme M1"]\nack_random_factor = 0.5',
+            {},
+            "lwm2m.models.Acme M1.ack_random_factor: is 1 or more, or 0",
+        ),
+        (
             '[lwm2m]\nbootstrap_coaps = "0.0.0.0:5694"',
             {},
             {},

@@ -27,6 +27,13 @@ class Lwm2mModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     ack_timeout_s: Annotated[
         float, Meta(ge=0, le=300, description="As `ack_timeout_s`, for this model. 0: as for all.")
     ] = 0.0
+    ack_random_factor: Annotated[
+        float,
+        Meta(ge=0, le=10, description="As `ack_random_factor`, for this model. 0: as for all."),
+    ] = 0.0
+    max_retransmit: Annotated[
+        int, Meta(ge=-1, le=10, description="As `max_retransmit`, for this model. -1: as for all.")
+    ] = -1
     awake_s: Annotated[
         NotNegative, Meta(description="As `awake_s`, for this model. 0: as for all.")
     ] = 0
@@ -117,6 +124,12 @@ class Lwm2m(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     max_registrations: Annotated[
         Positive, Meta(description="Registrations at once; more are told to come again.")
     ] = 1_000_000
+    register_rate: Annotated[
+        NotNegative,
+        Meta(
+            description="Registrations a second from one address, twice as many at once; above that there is no answer. 0: no limit, for many devices share an address behind a NAT."
+        ),
+    ] = 0
     max_transfers: Annotated[
         Positive, Meta(description="Images pushed at the same time by one process.")
     ] = 500
@@ -208,6 +221,6 @@ class Lwm2m(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     models: Annotated[
         dict[str, Lwm2mModel],
         Meta(
-            description='What single models need, by make and model: `[lwm2m.models."Acme M1"]` with `delivery`, `block_bytes`, `ack_timeout_s` and `awake_s`.'
+            description='What single models need, by make and model: `[lwm2m.models."Acme M1"]` with `delivery`, `block_bytes`, `ack_timeout_s`, `ack_random_factor`, `max_retransmit` and `awake_s`.'
         ),
     ] = msgspec.field(default_factory=dict)

@@ -11,6 +11,8 @@ from aiocoap import Code
 from overair.devices.lwm2m.edge import Lwm2m
 from tests.devices.field import imei
 from tests.devices.lwm2m.gadget import free_port
+from tests.devices.lwm2m.test_hostile import Stranger, plain_port
+from tests.devices.lwm2m.test_spoofing import register_of
 from tests.devices.lwm2m.yard import Yard, lwm2m_rules, open_yard
 from tests.waiting import until
 
@@ -195,3 +197,31 @@ async def test_a_list_with_a_zero_in_it_disturbs_nobody_else(each_yard: Yard) ->
         assert (await gadget.register()).code is Code.BAD_REQUEST
         gadget.objects = "</3/0>"
         assert (await gadget.register()).code is Code.CREATED
+
+
+async def test_registrations_from_one_address_are_counted(tmp_path: Path) -> None:
+    """Above the rate that is set there is silence, for that address; after a while there is not."""
+    async with open_yard(tmp_path / "data", rules=lwm2m_rules(register_rate=5)) as yard:
+        await yard.gadget(1)
+        stranger = Stranger(plain_port(yard))
+        try:
+            for mid in range(10):
+                answer = await stranger.ask(register_of(1, 0x1000 + mid))
+                assert answer[1] == int(Code.CREATED)
+            late = register_of(1, 0x2000)
+            kept = await yard.registration(1)
+            for _ in range(2):
+                stranger.send(late)
+                assert await stranger.ask(b"\x40\x00\x00\x01") == b"\x70\x00\x00\x01"
+            registrar = yard.field.server.lwm2m.registrar
+            assert not registrar._arrivals
+            assert registrar._writing is None
+            assert await yard.registration(1) == kept
+
+            async def taken() -> bool:
+                stranger.send(late)  # the same message, later
+                return await yard.registration(1) != kept
+
+            await until(taken, "a registration")
+        finally:
+            stranger.close()

@@ -10,6 +10,7 @@ from overair.config import Lwm2mModel
 from overair.devices.lwm2m.edge import Lwm2m
 from overair.devices.lwm2m.images import PIECE
 from overair.fleetfile import shapes
+from overair.protocols.coap.events import TimedOut
 from tests.devices.field import imei
 from tests.devices.lwm2m.gadget import free_port
 from tests.devices.lwm2m.noise import Noise
@@ -79,8 +80,9 @@ async def test_the_size_of_blocks_is_the_models(tmp_path: Path, block_bytes: int
 
 
 async def test_the_patience_is_the_models(tmp_path: Path) -> None:
-    """A model that is slow to answer is given its own time before it is asked again."""
-    rules = lwm2m_rules(models={"Acme X1": Lwm2mModel(ack_timeout_s=30)})
+    """A model that is slow to answer is given its own time before it is asked again, and is asked as often as it has it."""
+    model = Lwm2mModel(ack_timeout_s=30, ack_random_factor=1, max_retransmit=1)
+    rules = lwm2m_rules(models={"Acme X1": model})
     async with open_yard(tmp_path / "data", rules=rules) as yard:
         gadget = await yard.gadget(1)
         name = f"ep={gadget.endpoint}".encode()
@@ -98,7 +100,13 @@ async def test_the_patience_is_the_models(tmp_path: Path) -> None:
             await until(asked, "a question")
             due = exchanges.endpoint.next_due
             assert due is not None
-            assert due - exchanges.now() > 25
+            assert 25 < due - exchanges.now() <= 30
+            endpoint = exchanges.endpoint
+            assert not [each for each in endpoint.tick(due) if isinstance(each, TimedOut)]
+            again = endpoint.next_due
+            assert again is not None
+            assert 59 < again - due < 61
+            assert [each for each in endpoint.tick(again) if isinstance(each, TimedOut)]
         finally:
             stranger.close()
 

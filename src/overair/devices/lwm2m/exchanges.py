@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Final
 
 from overair.clock import Clock
-from overair.config import Lwm2m
+from overair.config import Lwm2m, Lwm2mModel
 from overair.ids import new_bytes
 from overair.protocols.coap.endpoint import Endpoint
 from overair.protocols.coap.events import (
@@ -93,6 +93,7 @@ class Exchanges:
         self.endpoint = Endpoint(
             entropy=_Drawn().take, limits=CoapLimits(), timings=self._timings, former=former
         )
+        self._by_model: dict[Lwm2mModel, Timings] = {}
         self._waiting: dict[Handle, asyncio.Future[Answered]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -191,9 +192,19 @@ class Exchanges:
         on_begin(handle)
         return (await self._answer(handle)).response
 
-    def be_patient(self, peer: Peer, ack_timeout_s: float) -> None:
-        """Let a peer have its own time to answer, from the next message on."""
-        self.endpoint.set_timings(peer, replace(self._timings, ack_timeout=ack_timeout_s))
+    def be_patient(self, peer: Peer, model: Lwm2mModel) -> None:
+        """Let a peer have the times of its model to answer, from the next message on."""
+        timings = self._by_model.get(model)
+        if timings is None:
+            plain, most = self._timings, model.max_retransmit
+            timings = self._by_model[model] = replace(
+                plain,
+                ack_timeout=model.ack_timeout_s or plain.ack_timeout,
+                ack_random_factor=model.ack_random_factor or plain.ack_random_factor,
+                max_retransmit=plain.max_retransmit if most < 0 else most,
+            )
+        if timings != self._timings:
+            self.endpoint.set_timings(peer, timings)
 
     def give_up(self, handle: Handle) -> None:
         """Whoever waits for this hears that nothing comes."""

@@ -31,6 +31,7 @@ from overair.devices.lwm2m.quiet import Quiet
 from overair.devices.lwm2m.registering import Accepted, Arrival, Batch, Change
 from overair.devices.lwm2m.visits import Visits
 from overair.devices.seen import SeenBuffer
+from overair.devices.throttle import Throttle
 from overair.ids import new_token
 from overair.protocols.coap.events import Exchange
 from overair.protocols.coap.numbers import Code
@@ -46,6 +47,7 @@ BATCH: Final = 256  # registrations in one transaction
 FEW: Final = 16
 MOST_WAITING: Final = 20_000  # registrations not written yet; more are told to come again
 BUSY_S: Final = 30  # after which
+AT_ONCE: Final = 2  # seconds' worth of registrations from one address
 LOCATION_BYTES: Final = 9  # 12 characters
 
 
@@ -74,6 +76,8 @@ class Registrar:
         self.exchanges = rooms.exchanges
         self.visits = rooms.visits
         self._quiet = rooms.quiet
+        rate = self._rules.register_rate
+        self._throttle: Throttle[str] = Throttle(rate, AT_ONCE * rate)
         self._arrivals: list[tuple[Exchange, Peer, Arrival]] = []
         self._changes: list[tuple[Exchange, Client, Change]] = []
         self._gone: list[tuple[Exchange | None, Client]] = []
@@ -105,8 +109,8 @@ class Registrar:
         awake_s = (model.awake_s if model is not None else 0) or self._rules.awake_s
         if client.registration.queue_mode:
             client.awake_until = self.exchanges.now() + awake_s
-        if model is not None and model.ack_timeout_s and client.peer is not None:
-            self.exchanges.be_patient(client.peer, model.ack_timeout_s)
+        if model is not None and client.peer is not None:
+            self.exchanges.be_patient(client.peer, model)
         if client.silent and client.peer is not None:
             client.silent = False
             self.exchanges.abandon(client.peer)
@@ -125,6 +129,10 @@ class Registrar:
             return
         if not self._may_register(peer):
             self._respond(exchange, Response(code=Code.FORBIDDEN))
+            return
+        if self._throttle.admit(host_of(peer), self.exchanges.now()):
+            self._refused(peer, "too many registrations from there")
+            self.exchanges.endpoint.ignore(exchange)
             return
         try:
             asked = read_register(request)

@@ -60,7 +60,6 @@ _NON = int(Type.NON)
 _ACK = int(Type.ACK)
 _RST = int(Type.RST)
 _OBSERVE = int(Option.OBSERVE)
-_POST = int(Code.POST)
 # May be carried out again, when it is repeated.
 _SAFE = frozenset({int(Code.GET), int(Code.FETCH)})
 # An answer to somebody unknown that is more than this many times the request is not repeated.
@@ -303,6 +302,11 @@ class Endpoint:
                 self._sending.deliver(line, mid, datagram, now, handle=None, once=once)
         exchange.answered = True
 
+    def ignore(self, exchange: Exchange) -> None:
+        """Say nothing to a request, ever; one that repeats it is looked at anew."""
+        exchange.answered = True
+        self._memory.drop(exchange.peer, exchange.mid, exchange.mark)
+
     def notify(
         self,
         peer: Peer,
@@ -401,11 +405,7 @@ class Endpoint:
         To a peer that is elsewhere, or was silent, a repetition is news. ``anew``: so is the next block.
         """
         line = self._sending.lines.find(peer)
-        unsafe = [
-            each
-            for each in (() if line is None else line.unfinished())
-            if each.request.method == _POST or (anew and each.push is not None)
-        ]
+        unsafe = [] if line is None else line.unrepeatable(anew=anew)
         for pending in unsafe:
             self._sending.cancel(pending.handle, now)
         return [
@@ -441,9 +441,7 @@ class Endpoint:
     def queued(self, peer: Peer) -> int:
         """Count the requests that wait for a peer, with the one that is out."""
         line = self._sending.lines.find(peer)
-        if line is None:
-            return 0
-        return len(line.queue or ()) + (line.current is not None)
+        return 0 if line is None else len(line.unfinished())
 
 
 def _is_notification(message: Message) -> bool:

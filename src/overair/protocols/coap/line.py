@@ -10,6 +10,7 @@ from collections.abc import Callable
 from overair.protocols.coap.blocks import Push, Read
 from overair.protocols.coap.events import Handle, Peer
 from overair.protocols.coap.message import MIDS
+from overair.protocols.coap.numbers import Code
 from overair.protocols.coap.request import PushHead
 from overair.protocols.coap.values import EXCHANGE_LIFETIME, Request, Timings
 
@@ -170,6 +171,14 @@ class Line:
     def unfinished(self) -> list[Pending]:
         """Return the requests that have no end yet: the one that is out, and who waits behind it."""
         return [*(() if self.current is None else (self.current,)), *(self.queue or ())]
+
+    def unrepeatable(self, *, anew: bool) -> list[Pending]:
+        """Return those of them that are no repetition to a peer which does not know of the first."""
+        return [
+            each
+            for each in self.unfinished()
+            if each.request.method == Code.POST or (anew and each.push is not None)
+        ]
 
     def remember_notice(self, mid: int, handle: Handle) -> None:
         """Keep by which handle the reset of a notification is told."""
