@@ -54,9 +54,17 @@ def test_only_a_running_campaign_offers(status: CampaignStatus) -> None:
         S.SCHEDULED: (Wait.CHECK_IN, END),
     }
     rules = replace(RULES, status=status, start_date=date(2026, 3, 4))
-    decision = decide(rules, PLACE, at(10))
+    decision = decide(rules, PLACE, at(10, day=2 if status is S.REQUEST_QUEUED else 4))
     assert (decision.wait, decision.until) == waits.get(status, (Wait.OVER, None))
     assert decision.offer is (status is S.SCHEDULED)
+
+
+def test_who_is_behind_whoever_started_it_waits_for_the_day() -> None:
+    """Of two servers, one's clock may be before midnight still: by that one nobody is offered anything yet."""
+    rules = replace(RULES, start_date=date(2026, 3, 4))
+    waits = Decision(offer=False, wait=Wait.START, until=at(0, day=4))
+    assert decide(rules, PLACE, at(23, 59, day=3)) == waits
+    assert decide(rules, PLACE, at(0, day=4)).offer
 
 
 def test_a_start_that_is_late_is_awaited_from_now() -> None:
@@ -68,7 +76,7 @@ def test_a_start_that_is_late_is_awaited_from_now() -> None:
 @pytest.mark.parametrize("state", list(U))
 def test_only_an_open_place_is_offered(state: UpgradeState) -> None:
     """A device that is not checked waits for that; one that no campaign keeps for nothing."""
-    decision = decide(RULES, replace(PLACE, state=state), at(10))
+    decision = decide(RULES, PLACE._replace(state=state), at(10))
     if state in FINAL | {U.QUEUED}:
         assert (decision.offer, decision.wait, decision.until) == (False, Wait.DONE, None)
     elif state is U.REQUESTED:
@@ -86,13 +94,13 @@ def test_the_end_is_the_end() -> None:
 
 def test_one_action_at_a_time() -> None:
     """A device with an action that is not at its end is offered no other."""
-    decision = decide(RULES, replace(PLACE, busy=True), at(10))
+    decision = decide(RULES, PLACE._replace(busy=True), at(10))
     assert (decision.offer, decision.wait) == (False, Wait.OTHER_ATTEMPT)
 
 
 def test_only_devices_that_ask_are_offered_anything() -> None:
     """A device whose protocol does not pull is not waited for in vain: it says so."""
-    decision = decide(RULES, replace(PLACE, served=False), at(10))
+    decision = decide(RULES, PLACE._replace(served=False), at(10))
     assert (decision.offer, decision.wait, decision.until) == (False, Wait.NO_TRANSPORT, END)
 
 
@@ -147,12 +155,12 @@ def test_windows_that_never_meet() -> None:
 
 def test_the_devices_own_hours() -> None:
     """With a zone the hours are the device's, the dates stay UTC."""
-    place = replace(PLACE, zone=ZoneInfo("Asia/Kathmandu"))  # 5:45 ahead
+    place = PLACE._replace(zone=ZoneInfo("Asia/Kathmandu"))  # 5:45 ahead
     rules = replace(RULES, download_windows=NIGHT)
     assert decide(rules, place, at(14)).until == at(14, 15)
     offered = decide(rules, place, at(14, 15))
     assert (offered.offer, offered.until) == (True, at(18, 15))
-    both = replace(place, two_phase=True)
+    both = place._replace(two_phase=True)
     assert phase(replace(RULES, install_windows=NIGHT), both, at(14)) == (True, False)
     assert phase(replace(RULES, install_windows=NIGHT), both, at(14, 15)) == (True, True)
 
@@ -192,7 +200,7 @@ def test_reasons_to_wait_keep_their_words() -> None:
 
 def test_the_pause_after_a_failure() -> None:
     """A device that just failed is offered nothing until the pause is over."""
-    place = replace(PLACE, state=U.PENDING, not_before=at(11))
+    place = PLACE._replace(state=U.PENDING, not_before=at(11))
     decision = decide(RULES, place, at(10, 59))
     assert (decision.offer, decision.wait, decision.until) == (False, Wait.RETRY, at(11))
     assert decide(RULES, place, at(11)).offer
@@ -203,7 +211,7 @@ def test_the_pause_after_a_failure() -> None:
 def test_two_phases_need_only_the_download() -> None:
     """A device that can download ahead is offered it then, and told whether it may install."""
     rules = replace(RULES, download_windows=MORNING, install_windows=NIGHT)
-    place = replace(PLACE, two_phase=True)
+    place = PLACE._replace(two_phase=True)
     ahead = decide(rules, place, at(5), install_window_alone=False)
     assert (ahead.offer, ahead.phased, ahead.install) == (True, True, False)
     assert not decide(rules, place, at(21)).offer
@@ -228,7 +236,7 @@ def test_two_phases_need_only_the_download() -> None:
 def test_phase(changes: dict[str, object], two_phase: bool, expected: tuple[bool, bool]) -> None:
     """An offer has phases when the device can and the campaign asks; then both must be open."""
     rules = replace(RULES, **changes)  # type: ignore[arg-type]  # a table of changes, by name
-    assert phase(rules, replace(PLACE, two_phase=two_phase), at(5)) == expected
+    assert phase(rules, PLACE._replace(two_phase=two_phase), at(5)) == expected
 
 
 # Against the model -------------------------------------------------------------------------------
@@ -253,6 +261,9 @@ places = st.builds(
     state=st.sampled_from([U.ACCEPTED, U.PENDING]),
     not_before=st.none() | st.integers(0, 6000).map(lambda m: at(0) + timedelta(minutes=m)),
     two_phase=st.booleans(),
+    busy=st.just(False),
+    served=st.just(True),
+    zone=st.just(UTC),
 )
 moments = st.integers(0, 3 * 1440).map(lambda m: at(0) + timedelta(minutes=m))
 

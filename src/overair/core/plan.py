@@ -162,6 +162,9 @@ def _not_running(rules: Rules, place: Place, now: datetime) -> Decision | None:
         return Decision(offer=False, wait=Wait.START, until=max(now, start_of(rules.start_date)))
     if rules.status is not CampaignStatus.SCHEDULED or now >= rules.ends_at:
         return Decision(offer=False, wait=Wait.OVER)
+    if not _begun(rules.start_date, now):
+        # Whoever started it has a clock ahead of this one.
+        return Decision(offer=False, wait=Wait.START, until=start_of(rules.start_date))
     if place.busy:
         return Decision(offer=False, wait=Wait.OTHER_ATTEMPT)
     if not place.served:
