@@ -108,6 +108,7 @@ def test_the_environment_has_lists_tables_and_truth(file: Path) -> None:
         (
             '[lwm2m.models."Acme M1"]\nack_random_factor = 0.5',
             {},
+            {},
             "lwm2m.models.Acme M1.ack_random_factor: is 1 or more, or 0",
         ),
         (
