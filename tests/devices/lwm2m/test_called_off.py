@@ -14,6 +14,7 @@ from overair.store import Tx, campaigns
 from tests.devices.field import device_of, imei
 from tests.devices.lwm2m.gadget import Gadget, free_port
 from tests.devices.lwm2m.noise import Noise
+from tests.devices.lwm2m.test_hostile import Stranger, plain_port
 from tests.devices.lwm2m.yard import IMAGE, Yard, lwm2m_rules, open_yard
 from tests.waiting import until
 
@@ -204,6 +205,54 @@ async def test_it_is_put_off_for_too_long(tmp_path: Path, allowed_s: int, hours:
             assert attempt is not None
             assert attempt.reason == "declined"
             assert gadget.executes == 1
+
+
+@pytest.mark.parametrize(("observes", "minutes"), [(True, 60), (False, 10)])
+async def test_it_is_not_looked_at_all_the_time(yard: Yard, observes: bool, minutes: int) -> None:
+    """While its user puts it off a device is let alone, longer if it tells of a change by itself; which is seen at once."""
+    gadget = await yard.gadget(1)
+    if not observes:
+        gadget.tree.add_observation = _no_observation  # type: ignore[method-assign]  # it says no to that
+    _put_off(gadget)
+    looks: list[int] = []
+
+    def count() -> int:
+        return gadget.log.count("GET 5/0/5")
+
+    async with gadget.on():
+        await gadget.register()
+        await yard.campaign(1)
+        await _is_put_off(yard)
+        await until(lambda: _is(not yard.field.server.lwm2m.exchanges._waiting), "its answers")
+        for _ in range(3):
+            looks.append(count())
+            yard.field.clock.advance(timedelta(minutes=minutes - 1))
+            await _settled(yard)
+            assert count() == looks[-1]
+            yard.field.clock.advance(timedelta(minutes=1, seconds=1))
+            await until(lambda: _is(count() > looks[-1]), "a look at it")
+            await _settled(yard)
+        if observes:
+            gadget.values["5/0/5"] = "0"
+            gadget.show("5/0/3", "3")
+            await until(lambda: _is(count() > looks[-1] + 1), "a look at what it tells")
+        await gadget.update()
+        await yard.comes_to(1, "finished")
+
+
+async def _no_observation(request: aiocoap.Message, serverobservation: object) -> None:
+    """It answers as to any reading."""
+
+
+async def _settled(yard: Yard) -> None:
+    """Whatever the server asks on its own has an answer."""
+    for _ in range(3):
+        await until(lambda: _is(not yard.field.server.lwm2m.exchanges._waiting), "its answers")
+        stranger = Stranger(plain_port(yard))
+        try:
+            await stranger.ask(b"\x40\x00\x00\x01")
+        finally:
+            stranger.close()
 
 
 async def test_a_campaign_is_stopped_while_its_user_puts_it_off(yard: Yard) -> None:

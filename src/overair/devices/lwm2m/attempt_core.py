@@ -38,6 +38,9 @@ from overair.store.lwm2m_attempts import Track
 _OBSERVED: Final = (STATE, RESULT)
 POLL_S: Final = 15.0  # between two looks at a device that does not notify
 WATCHED_S: Final = 60.0  # and at one that does
+# The same while a user puts the update off, which may be for days: it is the user who is waited for.
+POLL_PUT_OFF_S: Final = 600.0
+WATCHED_PUT_OFF_S: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,5 +171,10 @@ class AttemptCore:
         except SilentError:
             return ""
 
-    def _patience(self) -> float:
-        return WATCHED_S if len(self._handles) == len(_OBSERVED) else POLL_S
+    def _patience(self, put_off_until: datetime | None = None) -> float:
+        """Until when nothing has to be heard; ``put_off_until``: when a user's time is over."""
+        watched = len(self._handles) == len(_OBSERVED)
+        if put_off_until is None:
+            return WATCHED_S if watched else POLL_S
+        left = (put_off_until - self._now).total_seconds()
+        return max(1.0, min(left, WATCHED_PUT_OFF_S if watched else POLL_PUT_OFF_S))

@@ -113,7 +113,8 @@ class Installing(AttemptCore):
                         return
                 case _:
                     pass
-            await self._device.news(self._patience())
+            put_off = found.step is Step.DEFERRED
+            await self._device.news(self._patience(self._track.deferred_until if put_off else None))
             if not await self._is_current():
                 return
 
