@@ -285,6 +285,29 @@ def test_a_slot_that_passes_without_the_device_is_followed_by_another(w: World) 
 
 
 @story
+def test_a_device_that_failed_and_then_misses_a_slot(w: World) -> None:
+    """What it waits for is its next try: that it did not turn up in between makes no first try of that."""
+    fleet(w, 1)
+    made = campaign(w, 1, end=5)
+    work(w)
+    given = job(w, 1)
+    assert given is not None
+    push.executed(w.tx, given, w.settings, w.now)
+    push.failed(w.tx, given, R.INSTALL_FAILED, w.settings, w.now, code=8)
+    for _ in range(2):
+        following = place(w, 1, made)
+        assert following is not None
+        assert w.outcome(1, made) == (U.PENDING, R.RETRY_QUEUED)
+        w.wait_until(following.starts_at)
+        work(w)
+        # It is there, and has moved before anything was asked of it.
+        here = store.radio(w.tx, w.device(1).id).cell
+        move(w, 1, THERE if here == HERE else HERE)
+        push.moved(w.tx, w.device(1).id, w.settings, w.now)
+    assert w.outcome(1, made) == (U.PENDING, R.RETRY_QUEUED)
+
+
+@story
 def test_every_wait_for_a_slot_is_explained(w: World) -> None:
     """Its slot, its being reached, room in its cell: what a person is told is what it waits for."""
     fleet(w, 1, 2, 3)

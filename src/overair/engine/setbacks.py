@@ -71,8 +71,7 @@ def set_back(
     if pushed and again is not None:
         # A window that has closed ends with the next try: that one is not to be missed for it.
         since = now if paused else now - LATE
-        missed = reason is Reason.NO_RESPONSE
-        turn = _next_turn(tx, upgrade, campaign, again, since, settings, now, missed=missed)
+        turn = _next_turn(tx, upgrade, campaign, again, since, settings, now)
         again = None
         if turn is not None:
             again, due_at, shown = turn
@@ -103,12 +102,10 @@ def _next_turn(
     since: datetime,
     settings: Settings,
     now: datetime,
-    *,
-    missed: bool,
 ) -> Turn | None:
     """A pushed device's next turn, if there is one."""
     if TERMS[campaign.api_version].slots:
-        return slots.next_turn(tx, upgrade, campaign, again, settings, now, missed=missed)
+        return slots.next_turn(tx, upgrade, campaign, again, settings, now)
     if campaign.protocol == LWM2M and campaign.api_version == 1:
         following = next_lwm2m_try(campaign.start_date, since)
         return None if following is None else Turn(following, following, Reason.RETRY_QUEUED)

@@ -128,28 +128,33 @@ def schedule(
 ) -> None:
     """Give devices their first places, or new ones, and say so of each."""
     outcomes = give_places(tx, campaign, wanting, settings, now)
-    missed = attempts.missed(tx, [upgrade.id for upgrade in wanting if upgrade.attempts])
+    tried = _tried(tx, wanting)
     happenings = []
     for upgrade in wanting:
-        outcome = outcomes[upgrade.id]
-        placed = isinstance(outcome, Placed)
-        push.set_due(tx, upgrade.id, _due_at(outcome, settings, now))
-        reason = Reason.SLOTTED if placed else REASONS[outcome.why]  # type: ignore[union-attr]  # it is one or the other
-        if placed and upgrade.attempts > missed.get(upgrade.id, 0):
-            reason = Reason.RETRY_QUEUED
+        due_at, reason = _waits(outcomes[upgrade.id], upgrade.id in tried, settings, now)
+        push.set_due(tx, upgrade.id, due_at)
         happenings.append(Happening(upgrade=upgrade, event=UpgradeEvent.PROGRESS, reason=reason))
     apply_events(tx, campaign, happenings, settings.limits, now)
     if campaign.status is CampaignStatus.SCHEDULED:
         tx.hint("push")
 
 
-def _due_at(outcome: Outcome, settings: Settings, now: datetime) -> datetime | None:
-    """When to look at a device again: at its slot, or where there may be room by then."""
+def _tried(tx: Tx, wanting: Sequence[Upgrade]) -> set[UpgradeId]:
+    """Those that have failed; not to turn up is none, nor to have moved (``lwm2m.md`` 8, 11)."""
+    missed = attempts.missed(tx, [upgrade.id for upgrade in wanting if upgrade.attempts])
+    return {upgrade.id for upgrade in wanting if upgrade.attempts > missed.get(upgrade.id, 0)}
+
+
+def _waits(
+    outcome: Outcome, tried: bool, settings: Settings, now: datetime
+) -> tuple[datetime | None, Reason]:
+    """When to look at a device again, and what it waits for: its slot, room, or to be heard of."""
     if isinstance(outcome, Placed):
-        return outcome.slot.start
+        return outcome.slot.start, Reason.RETRY_QUEUED if tried else Reason.SLOTTED
+    due_at = None
     if outcome.why is Why.CELL_FULL:
-        return now + timedelta(minutes=settings.slots.minutes)
-    return None
+        due_at = now + timedelta(minutes=settings.slots.minutes)  # there may be some by then
+    return due_at, REASONS[outcome.why]
 
 
 def release(tx: Tx, upgrade_ids: Sequence[UpgradeId]) -> None:
@@ -179,21 +184,13 @@ def next_turn(
     not_before: datetime,
     settings: Settings,
     now: datetime,
-    *,
-    missed: bool = False,
 ) -> Turn | None:
-    """A device's next slot after a failure, or what it waits for; None: there is none any more.
-
-    ``missed``: it did not turn up, or has moved, which is no failure and no try (``lwm2m.md`` 8, 11).
-    """
+    """A device's next slot after an attempt, or what it waits for; None: there is none any more."""
     again = upgrade._replace(not_before=not_before)
     outcome = give_places(tx, campaign, [again], settings, now)[upgrade.id]
-    if isinstance(outcome, Placed):
-        reason = Reason.SLOTTED if missed else Reason.RETRY_QUEUED
-        return Turn(not_before, outcome.slot.start, reason)
-    if outcome.final:
+    if not isinstance(outcome, Placed) and outcome.final:
         return None
-    return Turn(not_before, _due_at(outcome, settings, now), REASONS[outcome.why])
+    return Turn(not_before, *_waits(outcome, bool(_tried(tx, [upgrade])), settings, now))
 
 
 def may_begin(
