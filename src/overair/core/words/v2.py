@@ -96,5 +96,5 @@ def device_v2(state: UpgradeState, reason: Reason, status: CampaignStatus) -> tu
     if state is _U.ACCEPTED and status is _S.SCHEDULED:
         return DEVICE_V2[_U.PENDING], ""
     if reason is _R.BY_USER:
-        return DEVICE_V2[state], _BY_USER_V2.get(state, "")
+        return DEVICE_V2[state], _BY_USER_V2.get(state, REASON_V2[reason])
     return DEVICE_V2[state], REASON_V2[reason]
