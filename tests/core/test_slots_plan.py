@@ -220,8 +220,36 @@ def test_nobody_is_planned_twice_in_one_plan() -> None:
 
 def test_what_nobody_has_cannot_be_given_back() -> None:
     """It would make room that is not there."""
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"^nobody has the place that is given back$"):
         Occupancy().give_back(Held(cell=CELL, key=0, share=1))
+
+
+def test_what_is_drained_is_what_changed() -> None:
+    """The rows to be added are the shares taken since, to the last part, less those given back."""
+    occupancy = Occupancy()
+    outcomes = plan(fleet(3), CALENDAR, Limits(), occupancy, NOW)
+    placed = next(outcome for outcome in outcomes.values() if isinstance(outcome, Placed))
+    key = placed.slot.key
+    assert occupancy.drain() == [Taken(CELL, key, 3 * placed.share)]
+    occupancy.give_back(placed.held(CELL))
+    assert occupancy.drain() == [Taken(CELL, key, -placed.share)]
+
+
+def test_what_was_taken_and_given_back_leaves_no_row() -> None:
+    """Nothing has changed since."""
+    occupancy = Occupancy()
+    placed = only(plan(fleet(1), CALENDAR, Limits(), occupancy, NOW))
+    assert isinstance(placed, Placed)
+    occupancy.give_back(placed.held(CELL))
+    assert occupancy.drain() == []
+
+
+def test_limits_are_as_documented() -> None:
+    """50 devices with a good signal, 10 with a fair one, one with a poor one, 100 in the pool."""
+    assert Limits() == Limits(good=50, fair=10, poor=1, unknown_cell=100)
+    assert {*Limits().shares(UNKNOWN_CELL).values()} == {WHOLE // 100}
+    shares = Limits().shares(CELL)
+    assert [WHOLE // shares[each] for each in Signal] == [50, 10, 1, 10]
 
 
 def test_rows_are_asked_for_once_and_by_cell() -> None:
@@ -255,7 +283,7 @@ def test_a_limit_is_met_exactly(limit: int) -> None:
 def test_limits_have_bounds(wrong: int) -> None:
     """A limit of none would hold a campaign for ever, and one too large could not be kept."""
     for name in ("good", "fair", "poor", "unknown_cell"):
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match=r"^a limit per cell and slot is 1 to 10000$"):
             Limits(**{name: wrong})
 
 
