@@ -73,7 +73,12 @@ def log_href(base: str) -> str:
 
 
 def artifact_href(base: str, module_id: int, file_name: str) -> str:
-    return f"{base}/softwaremodules/{module_id}/artifacts/{quote(file_name, safe='')}"
+    return f"{base}/softwaremodules/{module_id}/artifacts/{_quoted_name(file_name)}"
+
+
+@lru_cache(maxsize=1024)  # all devices of a campaign are told the same
+def _quoted_name(file_name: str) -> str:
+    return quote(file_name, safe="")
 
 
 @lru_cache(maxsize=1024)  # all devices of a campaign are told the same

@@ -29,6 +29,13 @@ _PLAIN_ACTION = re.compile(
     re.ASCII,
 )
 
+# And its file; a checksum's name would match too.
+_PLAIN_ARTIFACT = re.compile(
+    rf"/([\w.-]+)/controller/v1/([\w.:-]{{1,{CONTROLLER_ID_CHARS}}})"
+    r"/softwaremodules/([0-9]{1,9})/artifacts/([\w.-]+)",
+    re.ASCII,
+)
+
 # No id or name has these, and a database takes neither NUL nor lone surrogates.
 _UNWANTED = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
@@ -101,6 +108,8 @@ def parse_path(path: bytes | str) -> Route | None:
     if (plain := _PLAIN_ACTION.fullmatch(text)) and not (plain[5] and plain[3] == "installedBase"):
         resource = (_FEEDBACK if plain[5] else _OF_ACTION)[plain[3]]
         return Route(resource, plain[1], plain[2], int(plain[4]))
+    if (plain := _PLAIN_ARTIFACT.fullmatch(text)) and not plain[4].endswith(MD5SUM):
+        return Route(Resource.ARTIFACT, plain[1], plain[2], 0, int(plain[3]), plain[4])
     segments = [segment for segment in text.split("/") if segment]
     if len(segments) < 4 or segments[1] != "controller" or segments[2] != "v1":
         return None
