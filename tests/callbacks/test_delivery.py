@@ -535,6 +535,8 @@ class Watching:
         self.execute = tx.execute
         self.many = tx.many
         self.hint = tx.hint
+        self.gather = tx.gather
+        self.settle = tx.settle
         self.steps: list[str] = []
 
     def one(self, sql: str, params: Sequence[Any] = ()) -> Row | None:

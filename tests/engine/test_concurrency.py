@@ -462,6 +462,14 @@ class CountingTx:
         self.most = max(self.most, len(given))
         self._tx.many(sql, given)
 
+    def gather(
+        self, fn: Callable[..., None], key: Any, value: Any, join: Callable[[Any, Any], Any]
+    ) -> None:
+        self._tx.gather(fn, key, value, join)
+
+    def settle(self, fn: Callable[..., None]) -> None:
+        self._tx.settle(fn)
+
     def hint(self, loop: Hint) -> None:
         self._tx.hint(loop)
 

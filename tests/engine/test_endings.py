@@ -13,7 +13,7 @@ from overair.core.upgrade import Reason, UpgradeState
 from overair.engine import advance, assign
 from overair.engine.catalog import put_software
 from overair.engine.outcome import Taken
-from overair.store import campaigns, devices
+from overair.store import changes, devices
 from tests.engine.world import World, hours, imei, refused, settings, software, story
 
 S = CampaignStatus
@@ -65,7 +65,7 @@ def test_a_campaign_is_cancelled_before_its_start(w: World) -> None:
     assert w.status(campaign) is S.CANCELLED
     assert w.get(campaign).ended_at == w.now
     assert w.counts(campaign) == {U.CANCELLED: 2}
-    assert campaigns.changes(w.tx, campaign) == []
+    assert changes.of_campaign(w.tx, campaign) == []
     assert w.outcome(1, campaign) == (U.CANCELLED, R.BY_USER)
     assert w.device(1).open_upgrade_id is None
     w.wait_for_day(1)

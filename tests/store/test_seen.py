@@ -153,6 +153,12 @@ class Counting:
     def many(self, sql: str, rows: object) -> None:
         raise AssertionError("a statement a row")
 
+    def gather(self, fn: object, key: object, value: object, join: object) -> None:
+        raise AssertionError("check-ins have no row in common")
+
+    def settle(self, fn: object) -> None:
+        raise AssertionError("check-ins have no row in common")
+
     def hint(self, loop: object) -> None:
         raise AssertionError("nobody waits for check-ins")
 

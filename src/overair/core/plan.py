@@ -73,9 +73,8 @@ class Rules:
         return end_of(self.end_date)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """What the decision has to know of a device in a campaign."""
+class Place(NamedTuple):
+    """What the decision has to know of a device in a campaign. A tuple, because every look makes one."""
 
     state: UpgradeState
     not_before: datetime | None = None
@@ -248,7 +247,7 @@ def link(
         return Link.CANCEL
     if state not in LINKED:
         return Link.NOTHING
-    if now >= rules.ends_at + (grace if downloaded else timedelta()):
+    if now >= (rules.ends_at + grace if downloaded else rules.ends_at):
         return Link.NOTHING
     stopped = rules.status in (CampaignStatus.CANCELLED, CampaignStatus.ABORTED)
     if stopped and not cancel_refused:

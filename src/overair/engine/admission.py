@@ -19,6 +19,7 @@ from overair.engine.upgrades import Happening, apply_events
 from overair.store import (
     attempts,
     campaigns,
+    changes,
     licenses,
     proofs,
     push,
@@ -27,7 +28,8 @@ from overair.store import (
     upgrades,
 )
 from overair.store import slots as places
-from overair.store.campaigns import Campaign, DeviceListChange
+from overair.store.campaigns import Campaign
+from overair.store.changes import DeviceListChange
 from overair.store.database import Tx
 from overair.store.subscriptions import Subscription
 from overair.store.upgrades import Upgrade
@@ -39,7 +41,7 @@ def carry_out(tx: Tx, campaign: Campaign, change: DeviceListChange, now: datetim
         add(tx, campaign.id, change.imeis, now)
     else:
         remove(tx, campaign.id, upgrades.of_imeis(tx, campaign.id, change.imeis))
-    campaigns.end_change(tx, change)
+    changes.end(tx, change)
 
 
 def add(tx: Tx, campaign_id: CampaignId, imeis: Sequence[str], now: datetime) -> None:

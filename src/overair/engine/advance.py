@@ -32,7 +32,7 @@ from overair.engine.admission import carry_out, check, take_in_others
 from overair.engine.notify import notify_campaign
 from overair.engine.schedule import begin_at
 from overair.engine.upgrades import Happening, apply_events
-from overair.store import attempts, campaigns, polls, push, tally, upgrades
+from overair.store import attempts, campaigns, changes, polls, push, tally, upgrades
 from overair.store.campaigns import Campaign
 from overair.store.database import (
     Database,
@@ -100,7 +100,7 @@ def _move(
 
 
 def _prepare(tx: Tx, campaign: Campaign, settings: Settings, now: datetime) -> bool:
-    change = campaigns.next_change(tx, campaign.id)
+    change = changes.next_of(tx, campaign.id)
     if change is not None:
         carry_out(tx, campaign, change, now)
         return True

@@ -9,6 +9,7 @@ status codes are the edge's.
 """
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 from overair.config import Settings
@@ -22,7 +23,7 @@ from overair.core.upgrade import after as upgrade_after
 from overair.engine.upgrades import note_moves
 from overair.store import attempts, campaigns, polls, upgrades
 from overair.store.database import Tx
-from overair.store.polls import Deployment, Device, OpenUpgrade
+from overair.store.polls import Candidate, Deployment, Device, OpenUpgrade
 from overair.store.upgrades import Move, Upgrade
 
 
@@ -43,7 +44,7 @@ def serves(protocol: str, settings: Settings) -> bool:
 
 
 def place_of(
-    device: Device,
+    device: Device | Candidate,
     upgrade: OpenUpgrade | Upgrade,
     settings: Settings,
     *,
@@ -99,9 +100,9 @@ def _look_at(
         found.state,
         found.rules,
         now,
-        grace=timedelta(seconds=settings.grace_s),
-        downloaded=found.downloaded_at is not None,
-        cancel_refused=found.cancel_refused_at is not None,
+        grace=_grace(settings.grace_s),
+        downloaded=found.downloaded_ms is not None,
+        cancel_refused=found.cancel_refused_ms is not None,
     )
     if shown is not Link.DEPLOYMENT:
         return Look(link=shown, deployment=found if shown is Link.CANCEL else None)
@@ -116,20 +117,19 @@ def _look_at(
     return Look(link=shown, deployment=found, phased=phased, install=install)
 
 
+@lru_cache(maxsize=8)
+def _grace(seconds: int) -> timedelta:
+    return timedelta(seconds=seconds)
+
+
 def offer(
     tx: Tx, device_id: DeviceId, settings: Settings, now: datetime, *, two_phase: bool = False
 ) -> Look:
     """Make the attempt that ``look`` said may be made, if it still may; what to show then."""
-    device = polls.get_device(tx, device_id, lock=True)
-    if (
-        device.protocol != HTTP
-        or device.open_attempt_id is not None
-        or device.open_upgrade_id is None
-    ):
-        return look(tx, device, settings, now, two_phase=two_phase)
-    upgrade = upgrades.find(tx, device.open_upgrade_id, lock=True)
-    if upgrade is None:
-        return Look()
+    device = polls.candidate(tx, device_id)
+    if device is None or device.protocol != HTTP or device.open_attempt_id is not None:
+        return look(tx, polls.get_device(tx, device_id), settings, now, two_phase=two_phase)
+    upgrade = device.upgrade
     campaign = campaigns.by_id(tx, upgrade.campaign_id)
     if campaign.protocol != HTTP:
         return Look()  # it was moved here from another protocol: this software is for that one
@@ -146,7 +146,7 @@ def offer(
         tx,
         upgrade_id=upgrade.id,
         campaign_id=campaign.id,
-        device_id=device.id,
+        device_id=device_id,
         package_id=campaign.package_id,
         artifact_sha256=artifact[0],
         file_name=artifact[1],
@@ -157,9 +157,9 @@ def offer(
     reason = UpgradeReason.NO_REPORT if upgrade.attempts == 0 else upgrade.reason
     upgrades.offered(tx, upgrade, state, reason, now)
     if state is not upgrade.state or reason is not upgrade.reason:
-        move = Move(upgrade=upgrade, state=state, reason=reason, device_id=device.id)
+        move = Move(upgrade=upgrade, state=state, reason=reason, device_id=device_id)
         note_moves(tx, campaign, [move], settings.limits, now)
-    made = polls.offered(tx, campaign, device.id, upgrade.id, attempt_id, *artifact)
+    made = polls.offered(tx, campaign, device_id, upgrade.id, attempt_id, *artifact)
     return Look(
         link=Link.DEPLOYMENT, deployment=made, phased=decision.phased, install=decision.install
     )

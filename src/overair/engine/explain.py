@@ -151,8 +151,8 @@ def _under_way(
         action.rules,
         now,
         grace=timedelta(seconds=settings.grace_s),
-        downloaded=action.downloaded_at is not None,
-        cancel_refused=action.cancel_refused_at is not None,
+        downloaded=action.downloaded_ms is not None,
+        cancel_refused=action.cancel_refused_ms is not None,
     )
     if shown is Link.NOTHING:
         return "expiring", "The campaign was stopped or ended during the device's action.", None

@@ -21,6 +21,7 @@ from overair.engine import admission
 from overair.engine.notify import notify_campaign
 from overair.store import (
     campaigns,
+    changes,
     packages,
     proofs,
     push,
@@ -212,7 +213,7 @@ def _queue_change(
 ) -> None:
     for number, start in enumerate(range(0, len(imeis), size)):
         piece = imeis[start : start + size]
-        campaigns.add_change(tx, campaign_id, f"{uuid}.{number}", type_, piece, now)
+        changes.add(tx, campaign_id, f"{uuid}.{number}", type_, piece, now)
 
 
 def change_devices(
@@ -272,7 +273,7 @@ def change_devices_now(
     campaign = campaigns.by_id(tx, campaign.id, lock=True)
     if campaign.status not in BEFORE_START:
         raise RequestError(_WORDS[campaign.api_version].started)
-    while (change := campaigns.next_change(tx, campaign.id)) is not None:
+    while (change := changes.next_of(tx, campaign.id)) is not None:
         admission.carry_out(tx, campaign, change, now)  # what was asked for before comes first
     wanted = list(dict.fromkeys(imeis))
     _check_list(len(wanted), settings)
@@ -323,7 +324,7 @@ def _let_in(
 def _members_after(tx: Tx, campaign_id: CampaignId, added: Sequence[str]) -> set[str]:
     """Who will be in the campaign once everything that was asked for is carried out, and this."""
     members = upgrades.imeis(tx, campaign_id)
-    for change in campaigns.changes(tx, campaign_id):
+    for change in changes.of_campaign(tx, campaign_id):
         if change.type == "append":
             members.update(change.imeis)
         else:
@@ -415,7 +416,7 @@ def stop_campaign(
     new = after(campaign.status, event)
     if new in (REFUSE, IGNORE):
         raise RequestError(Refusal.NOT_CANCELLABLE)
-    campaigns.drop_changes(tx, campaign.id)
+    changes.drop(tx, campaign.id)
     closing = UpgradeEvent.CANCEL if new is CampaignStatus.CANCELLED else UpgradeEvent.ABORT
     campaigns.set_status(
         tx,

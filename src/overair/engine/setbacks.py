@@ -18,7 +18,7 @@ from overair.core.upgrade import Reason, UpgradeEvent, UpgradeState
 from overair.engine import slots
 from overair.engine.slots import Turn
 from overair.engine.upgrades import Happening, apply_events
-from overair.store import attempts, campaigns, licenses, push, subscriptions, tally, upgrades
+from overair.store import attempts, campaigns, licenses, push, subscriptions, upgrades
 from overair.store.attempts import Attempt
 from overair.store.campaigns import Campaign
 from overair.store.database import Tx
@@ -115,11 +115,8 @@ def _next_turn(
 
 def hasten_end(tx: Tx, campaign: Campaign, now: datetime) -> None:
     """A device came to its end: if it was the last, the campaign need not wait for its time."""
-    if campaign.status is not CampaignStatus.SCHEDULED:
-        return
-    if not tally.any_in(tx, campaign.id, TERMS[campaign.api_version].lasting):
-        campaigns.hasten(tx, campaign.id, now)
-        tx.hint("advance")
+    if campaign.status is CampaignStatus.SCHEDULED:
+        campaigns.hasten_last(tx, campaign.id, TERMS[campaign.api_version].lasting, now)
 
 
 def _unasked(again: datetime, settings: Settings) -> datetime | None:

@@ -13,7 +13,10 @@ from overair.store.database import Row, Tx, for_update, from_ms, marks, opt_from
 
 
 class Attempt(NamedTuple):
-    """One try. A tuple, because every report makes one."""
+    """One try. A tuple of what its row has, because every report makes one.
+
+    Instants are made when they are asked for: a report looks at one of them, if any.
+    """
 
     id: AttemptId
     upgrade_id: UpgradeId
@@ -24,17 +27,46 @@ class Attempt(NamedTuple):
     file_name: str
     number: int
     state: AttemptState
-    offered_at: datetime
-    retrieved_at: datetime | None
-    running_at: datetime | None
-    downloaded_at: datetime | None
-    closed_at: datetime | None
-    cancel_refused_at: datetime | None
+    offered_ms: int
+    retrieved_ms: int | None
+    running_ms: int | None
+    downloaded_ms: int | None
+    closed_ms: int | None
+    cancel_refused_ms: int | None
     coverage: str
     downloads: int
     feedback_count: int
-    due_at: datetime | None
+    due_ms: int | None
     reason: str  # why it failed
+
+    @property
+    def offered_at(self) -> datetime:
+        return from_ms(self.offered_ms)
+
+    @property
+    def retrieved_at(self) -> datetime | None:
+        return opt_from_ms(self.retrieved_ms)
+
+    @property
+    def running_at(self) -> datetime | None:
+        return opt_from_ms(self.running_ms)
+
+    @property
+    def downloaded_at(self) -> datetime | None:
+        return opt_from_ms(self.downloaded_ms)
+
+    @property
+    def closed_at(self) -> datetime | None:
+        return opt_from_ms(self.closed_ms)
+
+    @property
+    def cancel_refused_at(self) -> datetime | None:
+        return opt_from_ms(self.cancel_refused_ms)
+
+    @property
+    def due_at(self) -> datetime | None:
+        """When it expires by itself."""
+        return opt_from_ms(self.due_ms)
 
 
 class Progress(NamedTuple):
@@ -50,20 +82,13 @@ _COLUMNS = """t.id, t.upgrade_id, t.campaign_id, t.device_id, t.package_id, t.ar
 _SELECT = f"select {_COLUMNS} from attempt t"
 
 
-_STATES: Final = {state.value: state for state in AttemptState}
+STATES: Final = {state.value: state for state in AttemptState}
+# The way back: asking a member for its value calls a Python function.
+_TEXTS: Final = {state: text for text, state in STATES.items()}
 
 
 def _attempt(row: Row) -> Attempt:
-    return Attempt(
-        row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7],
-        _STATES[row[8]],
-        from_ms(row[9]),
-        opt_from_ms(row[10]), opt_from_ms(row[11]), opt_from_ms(row[12]), opt_from_ms(row[13]),
-        opt_from_ms(row[14]),
-        row[15], row[16], row[17],
-        opt_from_ms(row[18]),
-        row[19],
-    )  # fmt: skip
+    return Attempt._make((*row[:8], STATES[row[8]], *row[9:]))
 
 
 def find(tx: Tx, attempt_id: AttemptId, *, lock: bool = False) -> Attempt | None:
@@ -123,7 +148,7 @@ def insert(
             artifact_sha256,
             file_name,
             number,
-            AttemptState.OFFERED.value,
+            _TEXTS[AttemptState.OFFERED],
             to_ms(now),
         ),
     )
@@ -171,14 +196,14 @@ def move(
         "update attempt set state = ?, due_at = ?, feedback_count = feedback_count + ?"
         f"{stamp}{refused}{sent} where id = ? and state = ?",
         (
-            state.value,
+            _TEXTS[state],
             opt_ms(due_at),
             messages,
             *([to_ms(now)] if column else []),
             *([to_ms(now)] if cancel_refused else []),
             *(progress or ()),
             attempt.id,
-            attempt.state.value,
+            _TEXTS[attempt.state],
         ),
     )
     assert changed == 1, f"attempt {attempt.id} is not {attempt.state} any more"
@@ -190,11 +215,11 @@ def retrieved(tx: Tx, attempt_id: AttemptId, device_id: DeviceId, now: datetime)
         "update attempt set state = ?, retrieved_at = coalesce(retrieved_at, ?)"
         " where id = ? and device_id = ? and state = ?",
         (
-            AttemptState.RETRIEVED.value,
+            _TEXTS[AttemptState.RETRIEVED],
             to_ms(now),
             attempt_id,
             device_id,
-            AttemptState.OFFERED.value,
+            _TEXTS[AttemptState.OFFERED],
         ),
     )
     return changed == 1

@@ -1,16 +1,18 @@
 """Campaigns: the rows, the claim on due ones, and the changes asked for before the start."""
 
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 from overair.core.campaign import BEFORE_START, CampaignStatus
 from overair.core.ids import AccountId, CampaignId, PackageId
 from overair.core.plan import Rules
+from overair.core.upgrade import UpgradeState
 from overair.core.window import Windows, decode_windows, encode_windows
+from overair.store import tally
 from overair.store.database import Row, Tx, for_update, from_ms, marks, opt_from_ms, opt_ms, to_ms
 
 
@@ -339,6 +341,23 @@ def hasten(tx: Tx, campaign_id: CampaignId, now: datetime) -> None:
     )
 
 
+def hasten_last(
+    tx: Tx, campaign_id: CampaignId, lasting: frozenset[UpgradeState], now: datetime
+) -> None:
+    """``hasten`` it if none of its devices is in one of those states.
+
+    Asked once for all devices that come to their ends together.
+    """
+    tx.gather(_hasten, (campaign_id, lasting), now, max)
+
+
+def _hasten(tx: Tx, asked: Mapping[tuple[CampaignId, frozenset[UpgradeState]], datetime]) -> None:
+    for (campaign_id, lasting), now in sorted(asked.items(), key=itemgetter(0)):
+        if not tally.any_in(tx, campaign_id, lasting):
+            hasten(tx, campaign_id, now)
+            tx.hint("advance")
+
+
 def end_closing(tx: Tx, campaign_id: CampaignId) -> None:
     """Its end has been carried to all its devices: there is nothing left to do."""
     tx.execute("update campaign set closing = null, due_at = null where id = ?", (campaign_id,))
@@ -368,11 +387,13 @@ def set_dates(tx: Tx, campaign_id: CampaignId, dates: Dates, due_at: datetime) -
 
 def any_due(tx: Tx, now: datetime) -> bool:
     """Whether a campaign is due, whoever holds it."""
+    tx.settle(_hasten)
     return tx.one("select 1 from campaign where due_at <= ? limit 1", (to_ms(now),)) is not None
 
 
 def claim(tx: Tx, owner: str, now: datetime, lease_until: datetime, limit: int) -> list[CampaignId]:
     """Take up to ``limit`` due campaigns that nobody holds, earliest first."""
+    tx.settle(_hasten)
     skip = " for update skip locked" if tx.dialect == "postgres" else ""
     rows = tx.all(
         "update campaign set lease_owner = ?, lease_until = ? where id in (select id from campaign"
@@ -405,58 +426,6 @@ def overdue_ms(tx: Tx, now: datetime) -> int:
     """For how long the most overdue campaign has been waiting, in milliseconds."""
     row = tx.one("select min(due_at) from campaign where due_at <= ?", (to_ms(now),))
     return 0 if row is None or row[0] is None else to_ms(now) - int(row[0])
-
-
-# Changes before the start ------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceListChange:
-    """Devices to add to a campaign, or to take out of it."""
-
-    id: int
-    type: str  # append, remove
-    imeis: tuple[str, ...]
-
-
-_SELECT_CHANGE = "select id, type, imeis from campaign_change"
-
-
-def _change(row: Row) -> DeviceListChange:
-    return DeviceListChange(id=row[0], type=row[1], imeis=tuple(json.loads(row[2])))
-
-
-def add_change(
-    tx: Tx, campaign_id: CampaignId, uuid: str, type_: str, imeis: Iterable[str], now: datetime
-) -> None:
-    """Queue a change; changes are carried out in the order in which they were asked for."""
-    tx.execute(
-        "insert into campaign_change (uuid, campaign_id, type, imeis, requested_at)"
-        " values (?, ?, ?, ?, ?)",
-        (uuid, campaign_id, type_, json.dumps(list(imeis)), to_ms(now)),
-    )
-
-
-def next_change(tx: Tx, campaign_id: CampaignId) -> DeviceListChange | None:
-    """The oldest change that was not carried out yet."""
-    row = tx.one(f"{_SELECT_CHANGE} where campaign_id = ? order by id limit 1", (campaign_id,))
-    return None if row is None else _change(row)
-
-
-def end_change(tx: Tx, change: DeviceListChange) -> None:
-    """It was carried out."""
-    tx.execute("delete from campaign_change where id = ?", (change.id,))
-
-
-def drop_changes(tx: Tx, campaign_id: CampaignId) -> None:
-    """The campaign was stopped: what was asked for is void."""
-    tx.execute("delete from campaign_change where campaign_id = ?", (campaign_id,))
-
-
-def changes(tx: Tx, campaign_id: CampaignId) -> list[DeviceListChange]:
-    """All changes that were not carried out yet, oldest first."""
-    rows = tx.all(f"{_SELECT_CHANGE} where campaign_id = ? order by id", (campaign_id,))
-    return [_change(row) for row in rows]
 
 
 def open_with_package(tx: Tx, package_ids: list[PackageId]) -> bool:

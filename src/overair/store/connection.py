@@ -8,7 +8,7 @@ Not in here: who uses a connection, and when (``sqlite.py`` reads, ``writer.py``
 
 import re
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, Protocol, TypeVar
 
@@ -23,9 +23,13 @@ from overair.store.database import (
     StoreError,
     StoreFullError,
     StoreUnavailableError,
+    Tx,
 )
+from overair.store.gathered import Gathered
 
 T = TypeVar("T")
+K = TypeVar("K")
+V = TypeVar("V")
 
 BUSY_TIMEOUT_S: Final = 15.0  # how long we wait for another process's lock
 _decode: Final = msgspec.json.Decoder(tuple[Any, ...]).decode
@@ -39,9 +43,17 @@ class SqliteTx:
     dialect: Dialect = "sqlite"
     slot = 0  # there is one writer
 
-    def __init__(self, connection: sqlite3.Connection, *, keeps: bool = False) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        *,
+        keeps: bool = False,
+        gathered: Gathered | None = None,
+    ) -> None:
         self.connection = connection
         self.hints: set[Hint] = set()
+        # None where nobody settles it at the end: then all is written at once.
+        self._gathered = gathered
         # None on a reading connection: there others write between two statements.
         self._kept: dict[Any, Any] | None = {} if keeps else None
 
@@ -79,6 +91,18 @@ class SqliteTx:
         except KeyError:
             found = self._kept[key] = fn(self, *args)
         return found
+
+    def gather(
+        self, fn: Callable[[Tx, Mapping[K, V]], None], key: K, value: V, join: Callable[[V, V], V]
+    ) -> None:
+        if self._gathered is None:
+            fn(self, {key: value})
+        else:
+            self._gathered.add(fn, key, value, join)
+
+    def settle(self, fn: Callable[[Tx, Mapping[Any, Any]], None]) -> None:
+        if self._gathered is not None:
+            self._gathered.settle(self, fn)
 
     def hint(self, loop: Hint) -> None:
         self.hints.add(loop)

@@ -27,12 +27,14 @@ Errors::
 Deliberately not here: any SQL of the product (the modules beside this one), any rule.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Concatenate, Final, Literal, ParamSpec, Protocol, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
+K = TypeVar("K")
+V = TypeVar("V")
 
 Dialect = Literal["sqlite", "postgres"]
 Row = tuple[Any, ...]
@@ -113,6 +115,20 @@ class Tx(Protocol):
         """
         ...
 
+    def gather(
+        self, fn: Callable[["Tx", Mapping[K, V]], None], key: K, value: V, join: Callable[[V, V], V]
+    ) -> None:
+        """Have ``fn(tx, values)`` run before this is committed, with what is gathered for it by key.
+
+        For rows that all devices of a campaign share: where one transaction is of many devices, they
+        are written once. Who reads what ``fn`` writes calls ``settle`` first.
+        """
+        ...
+
+    def settle(self, fn: Callable[["Tx", Mapping[Any, Any]], None]) -> None:
+        """Run ``fn`` now, if anything is gathered for it."""
+        ...
+
     def hint(self, loop: Hint) -> None:
         """Once this is committed, wake that loop of this process early."""
         ...
@@ -167,7 +183,7 @@ def to_ms(instant: datetime) -> int:
 
 def from_ms(value: int) -> datetime:
     """The aware UTC instant of a stored number of milliseconds."""
-    return EPOCH + timedelta(milliseconds=value)
+    return EPOCH + value * _MILLISECOND  # exact, and half the price of timedelta(milliseconds=…)
 
 
 def opt_ms(instant: datetime | None) -> int | None:

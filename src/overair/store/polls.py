@@ -17,8 +17,10 @@ from overair.core.ids import AccountId, AttemptId, CampaignId, DeviceId, Package
 from overair.core.plan import Rules
 from overair.core.upgrade import UpgradeState
 from overair.core.window import decode_windows
+from overair.store import attempts, upgrades
 from overair.store.campaigns import Campaign
 from overair.store.database import Row, Tx, for_update, from_ms, opt_from_ms
+from overair.store.upgrades import Upgrade
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,16 +78,31 @@ class Device(NamedTuple):
         return None if self.time_zone is None else ZoneInfo(self.time_zone)
 
 
-_DEVICE: Final = """id, account_id, imei, controller_id, token_hash, protocol, two_phase, time_zone,
+class Candidate(NamedTuple):
+    """A device in an unfinished campaign, as an offer has to know it, and its place there."""
+
+    protocol: str
+    two_phase: bool | None
+    time_zone: str | None
+    open_attempt_id: AttemptId | None
+    upgrade: Upgrade
+
+    @property
+    def zone(self) -> tzinfo | None:
+        return None if self.time_zone is None else ZoneInfo(self.time_zone)
+
+
+# What is not known where it is looked up by account and name.
+_DEVICE: Final = """id, imei, token_hash, protocol, two_phase, time_zone,
  poll_interval_s, wants_attributes, open_upgrade_id, open_attempt_id, installed_attempt_id,
  (select expires_at from device_logging where device_id = device.id)"""
 
 
-def _device(row: Row) -> Device:
+def _device(account_id: AccountId, controller_id: str, row: Row) -> Device:
     return Device(
-        row[0], row[1], row[2], row[3], row[4], row[5],
-        None if row[6] is None else bool(row[6]),
-        row[7], row[8], bool(row[9]), row[10], row[11], row[12], row[13],
+        row[0], account_id, row[1], controller_id, row[2], row[3],
+        None if row[4] is None else bool(row[4]),
+        row[5], row[6], bool(row[7]), row[8], row[9], row[10], row[11],
     )  # fmt: skip
 
 
@@ -96,7 +113,7 @@ def find_device(tx: Tx, account_id: AccountId, controller_id: str) -> Device | N
         "from device where account_id = ? and controller_id = ?",
         (account_id, controller_id),
     )
-    return None if row is None else _device(row)
+    return None if row is None else _device(account_id, controller_id, row)
 
 
 def find_devices(
@@ -104,19 +121,34 @@ def find_devices(
 ) -> dict[tuple[AccountId, str], Device]:
     """Several at once, by account and name (PostgreSQL only: ``store/lookup.py``)."""
     rows = tx.all(
-        f"select {_DEVICE} from device join unnest(cast(? as bigint[]), cast(? as text[])) asked (account, name)"
+        f"select account_id, controller_id, {_DEVICE} from device join unnest(cast(? as bigint[]), cast(? as text[])) asked (account, name)"
         " on account_id = account and controller_id = name",
         ([account_id for account_id, _ in keys], [name for _, name in keys]),
     )
-    return {(device.account_id, device.controller_id): device for device in map(_device, rows)}
+    return {(row[0], row[1]): _device(row[0], row[1], row[2:]) for row in rows}
 
 
 def get_device(tx: Tx, device_id: DeviceId, *, lock: bool = False) -> Device:
     """The device, which must exist."""
     end = for_update(tx) if lock else ""
-    row = tx.row(_DEVICE, f"from device where id = ?{end}", (device_id,))
+    columns = f"account_id, controller_id, {_DEVICE}"
+    row = tx.row(columns, f"from device where id = ?{end}", (device_id,))
     assert row is not None, f"no device {device_id}"
-    return _device(row)
+    return _device(row[0], row[1], row[2:])
+
+
+def candidate(tx: Tx, device_id: DeviceId) -> Candidate | None:
+    """The device and its place in an unfinished campaign, both locked; None if it is in none."""
+    row = tx.row(
+        f"d.protocol, d.two_phase, d.time_zone, d.open_attempt_id, {upgrades.COLUMNS}",
+        "from device d join device_upgrade u on u.id = d.open_upgrade_id"
+        f" where d.id = ?{for_update(tx)}",
+        (device_id,),
+    )
+    if row is None:
+        return None
+    two_phase = None if row[1] is None else bool(row[1])
+    return Candidate(row[0], two_phase, row[2], row[3], upgrades.from_row(row[4:]))
 
 
 def lock_device(tx: Tx, device_id: DeviceId) -> None:
@@ -146,17 +178,17 @@ class OpenUpgrade(NamedTuple):
 
 
 class Deployment(NamedTuple):
-    """All that a device is told of an attempt."""
+    """All that a device is told of an attempt, in the order in which it is read."""
 
+    rules: Rules
     attempt_id: AttemptId
     device_id: DeviceId
     upgrade_id: UpgradeId
     state: AttemptState
-    downloaded_at: datetime | None
-    cancel_refused_at: datetime | None
+    downloaded_ms: int | None
+    cancel_refused_ms: int | None
     campaign_uuid: str
     campaign_tag: int
-    rules: Rules
     package_id: PackageId
     kind: str
     name: str
@@ -168,7 +200,11 @@ class Deployment(NamedTuple):
     sha1: str
     md5: str
     size_bytes: int
-    stored_at: datetime
+    stored_ms: int
+
+    @property
+    def stored_at(self) -> datetime:
+        return from_ms(self.stored_ms)
 
 
 _RULES = """c.status, c.start_date, c.end_date, c.download_after_date, c.download_windows,
@@ -214,7 +250,7 @@ def open_upgrade(tx: Tx, upgrade_id: UpgradeId) -> OpenUpgrade | None:
         id=UpgradeId(row[7]),
         campaign_id=CampaignId(row[8]),
         package_id=PackageId(row[9]),
-        state=UpgradeState(row[10]),
+        state=upgrades.STATES[row[10]],
         attempts=row[11],
         not_before=opt_from_ms(row[12]),
         rules=_rules(row),
@@ -235,29 +271,8 @@ def deployment(tx: Tx, attempt_id: AttemptId) -> Deployment | None:
     )
     if row is None:
         return None
-    return Deployment(
-        rules=_read_rules(*row[:7]),
-        attempt_id=AttemptId(row[7]),
-        device_id=DeviceId(row[8]),
-        upgrade_id=UpgradeId(row[9]),
-        state=AttemptState(row[10]),
-        downloaded_at=opt_from_ms(row[11]),
-        cancel_refused_at=opt_from_ms(row[12]),
-        campaign_uuid=row[13],
-        campaign_tag=row[14],
-        package_id=PackageId(row[15]),
-        kind=row[16],
-        name=row[17],
-        version=row[18],
-        part=row[19],
-        local_target_path=row[20],
-        file_name=row[21],
-        sha256=row[22],
-        sha1=row[23],
-        md5=row[24],
-        size_bytes=row[25],
-        stored_at=from_ms(row[26]),
-    )
+    rules = _read_rules(*row[:7])
+    return Deployment._make((rules, *row[7:10], attempts.STATES[row[10]], *row[11:]))
 
 
 def offered(
@@ -270,14 +285,14 @@ def offered(
     file_name: str,
 ) -> Deployment:
     """The same of an attempt that was made a moment ago."""
-    part, path, sha1, md5, size_bytes, stored_at = tx.kept(_content, campaign.package_id, sha256)
+    part, path, sha1, md5, size_bytes, stored_ms = tx.kept(_content, campaign.package_id, sha256)
     return Deployment(
         attempt_id=attempt_id,
         device_id=device_id,
         upgrade_id=upgrade_id,
         state=AttemptState.OFFERED,
-        downloaded_at=None,
-        cancel_refused_at=None,
+        downloaded_ms=None,
+        cancel_refused_ms=None,
         campaign_uuid=campaign.uuid,
         campaign_tag=campaign.tag,
         rules=campaign.rules,
@@ -292,7 +307,7 @@ def offered(
         sha1=sha1,
         md5=md5,
         size_bytes=size_bytes,
-        stored_at=from_ms(stored_at),
+        stored_ms=stored_ms,
     )
 
 

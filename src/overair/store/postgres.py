@@ -11,7 +11,7 @@ import contextlib
 import functools
 import queue
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import psycopg
@@ -28,10 +28,13 @@ from overair.store.database import (
     StoreUnavailableError,
     Tx,
 )
+from overair.store.gathered import Gathered
 from overair.store.migrations import migrate
 
 P = ParamSpec("P")
 T = TypeVar("T")
+K = TypeVar("K")
+V = TypeVar("V")
 
 WRITERS = 4
 READERS = 4
@@ -56,6 +59,7 @@ class PostgresTx:
         self.connection = connection
         self.slot = slot
         self.hints: set[Hint] = set()
+        self.gathered = Gathered()
 
     def one(self, sql: str, params: Sequence[Any] = ()) -> Row | None:
         return self.connection.execute(numbered(sql), params).fetchone()
@@ -75,6 +79,14 @@ class PostgresTx:
 
     def kept(self, fn: Callable[..., T], *args: Any) -> T:
         return fn(self, *args)  # others may have written it meanwhile
+
+    def gather(
+        self, fn: Callable[[Tx, Mapping[K, V]], None], key: K, value: V, join: Callable[[V, V], V]
+    ) -> None:
+        self.gathered.add(fn, key, value, join)
+
+    def settle(self, fn: Callable[[Tx, Mapping[Any, Any]], None]) -> None:
+        self.gathered.settle(self, fn)
 
     def hint(self, loop: Hint) -> None:
         self.hints.add(loop)
@@ -202,6 +214,7 @@ class PostgresDatabase:
                         connection = self._connect(read_only=read_only)
                     tx = PostgresTx(connection, slot)
                     value = job.fn(tx)
+                    tx.gathered.settle_all(tx)
                     committing = not read_only
                     connection.commit()
                     outcome, hints = (True, value), tx.hints

@@ -13,7 +13,10 @@ CHUNK = 500  # values to one IN list
 
 
 class Upgrade(NamedTuple):
-    """One device's way through one campaign. A tuple, because every report makes one."""
+    """One device's way through one campaign. A tuple, because every report makes one.
+
+    Most instants are made when they are asked for: a report looks at none.
+    """
 
     id: UpgradeId
     campaign_id: CampaignId
@@ -23,14 +26,27 @@ class Upgrade(NamedTuple):
     reason: Reason
     attempts: int
     not_before: datetime | None
-    started_at: datetime | None
-    updated_at: datetime
-    due_at: datetime | None  # of a pushed device: when it has to be looked at next
+    started_ms: int | None
+    updated_ms: int
+    due_ms: int | None
+
+    @property
+    def started_at(self) -> datetime | None:
+        return opt_from_ms(self.started_ms)
+
+    @property
+    def updated_at(self) -> datetime:
+        return from_ms(self.updated_ms)
+
+    @property
+    def due_at(self) -> datetime | None:
+        """Of a pushed device: when it has to be looked at next."""
+        return opt_from_ms(self.due_ms)
 
 
-_COLUMNS = """u.id, u.campaign_id, u.device_id, u.imei, u.state, u.reason, u.attempts,
+COLUMNS = """u.id, u.campaign_id, u.device_id, u.imei, u.state, u.reason, u.attempts,
  u.not_before, u.started_at, u.updated_at, u.due_at"""
-_SELECT = f"select {_COLUMNS} from device_upgrade u"
+_SELECT = f"select {COLUMNS} from device_upgrade u"
 
 
 _PLANNED: Final = (
@@ -40,20 +56,22 @@ _PLANNED: Final = (
     Reason.NO_TIME_LEFT,
 )  # what is said of devices for which a slot was looked for
 
-_STATES: Final = {state.value: state for state in UpgradeState}
+STATES: Final = {state.value: state for state in UpgradeState}
 _REASONS: Final = {reason.value: reason for reason in Reason}
+# The way back: asking a member for its value calls a Python function.
+_STATE_TEXTS: Final = {state: text for text, state in STATES.items()}
+_REASON_TEXTS: Final = {reason: text for text, reason in _REASONS.items()}
 
 
-def _upgrade(row: Row) -> Upgrade:
+def from_row(row: Row) -> Upgrade:
+    """The upgrade of which a row has ``COLUMNS`` (``device_upgrade u``)."""
     return Upgrade(
         row[0], row[1], row[2], row[3],
-        _STATES[row[4]],
+        STATES[row[4]],
         _REASONS[row[5]],
         row[6],
         opt_from_ms(row[7]),
-        opt_from_ms(row[8]),
-        from_ms(row[9]),
-        opt_from_ms(row[10]),
+        row[8], row[9], row[10],
     )  # fmt: skip
 
 
@@ -67,8 +85,8 @@ def by_id(tx: Tx, upgrade_id: UpgradeId, *, lock: bool = False) -> Upgrade:
 def find(tx: Tx, upgrade_id: UpgradeId, *, lock: bool = False) -> Upgrade | None:
     """The upgrade, None if it was removed."""
     end = for_update(tx) if lock else ""
-    row = tx.row(_COLUMNS, f"from device_upgrade u where u.id = ?{end}", (upgrade_id,))
-    return None if row is None else _upgrade(row)
+    row = tx.row(COLUMNS, f"from device_upgrade u where u.id = ?{end}", (upgrade_id,))
+    return None if row is None else from_row(row)
 
 
 def add(tx: Tx, campaign_id: CampaignId, imeis: Sequence[str], now: datetime) -> int:
@@ -103,7 +121,7 @@ def in_state(tx: Tx, campaign_id: CampaignId, state: UpgradeState, limit: int) -
         f"{_SELECT} where u.campaign_id = ? and u.state = ? order by u.id limit ?",
         (campaign_id, state, limit),
     )
-    return [_upgrade(row) for row in rows]
+    return [from_row(row) for row in rows]
 
 
 def unplanned(tx: Tx, campaign_id: CampaignId, limit: int) -> list[Upgrade]:
@@ -113,7 +131,7 @@ def unplanned(tx: Tx, campaign_id: CampaignId, limit: int) -> list[Upgrade]:
         " order by u.imei limit ?",
         (campaign_id, UpgradeState.ACCEPTED, Reason.CHECKED, limit),
     )
-    return [_upgrade(row) for row in rows]
+    return [from_row(row) for row in rows]
 
 
 def unplan(tx: Tx, campaign_id: CampaignId) -> None:
@@ -156,7 +174,7 @@ def lock(tx: Tx, upgrades: Sequence[Upgrade]) -> list[Upgrade]:
             f"{_SELECT} where u.id in ({marks(len(some))}) order by u.id for no key update",
             list(some),
         )
-        found += [_upgrade(row) for row in rows]
+        found += [from_row(row) for row in rows]
     return found
 
 
@@ -175,7 +193,7 @@ def of_imeis(tx: Tx, campaign_id: CampaignId, imeis: Sequence[str]) -> list[Upgr
             f"{_SELECT} where u.campaign_id = ? and u.imei in ({marks(len(chunk))}) order by u.id",
             [campaign_id, *chunk],
         )
-        found += [_upgrade(row) for row in rows]
+        found += [from_row(row) for row in rows]
     return found
 
 
@@ -185,7 +203,7 @@ def page(tx: Tx, campaign_id: CampaignId, after_imei: str, limit: int) -> list[U
         f"{_SELECT} where u.campaign_id = ? and u.imei > ? order by u.imei limit ?",
         (campaign_id, after_imei, limit),
     )
-    return [_upgrade(row) for row in rows]
+    return [from_row(row) for row in rows]
 
 
 def of_campaigns(tx: Tx, campaign_ids: Sequence[CampaignId]) -> dict[CampaignId, list[Upgrade]]:
@@ -196,7 +214,7 @@ def of_campaigns(tx: Tx, campaign_ids: Sequence[CampaignId]) -> dict[CampaignId,
         for row in tx.all(
             f"{_SELECT} where u.campaign_id in ({marks(len(chunk))}) order by u.id", list(chunk)
         ):
-            found[CampaignId(row[1])].append(_upgrade(row))
+            found[CampaignId(row[1])].append(from_row(row))
     return found
 
 
@@ -213,27 +231,36 @@ def apply(tx: Tx, moves: Sequence[Move], now: datetime) -> None:
     """Write changes; each upgrade must still be where the caller saw it (it holds the locks)."""
     # Only what changes is named: SQLite writes every index of a column that is, changed or not.
     alike: dict[str, list[list[object]]] = {}
+    now_ms = to_ms(now)
     for move in moves:
         upgrade = move.upgrade
         names = "reason = ?, updated_at = ?"
-        values: list[object] = [move.reason.value, to_ms(now)]
+        values: list[object] = [_REASON_TEXTS[move.reason], now_ms]
         if move.state is not upgrade.state:
             names += ", state = ?"
-            values.append(move.state.value)
+            values.append(_STATE_TEXTS[move.state])
         if move.device_id is not None and move.device_id != upgrade.device_id:
             names += ", device_id = ?"
             values.append(move.device_id)
-        alike.setdefault(names, []).append([*values, upgrade.id, upgrade.state.value])
+        alike.setdefault(names, []).append([*values, upgrade.id, _STATE_TEXTS[upgrade.state]])
     for names, rows in alike.items():
         tx.many(f"update device_upgrade set {names} where id = ? and state = ?", rows)
 
 
 def offered(tx: Tx, upgrade: Upgrade, state: UpgradeState, reason: Reason, now: datetime) -> None:
     """A further attempt of it begins."""
+    now_ms = to_ms(now)
     changed = tx.execute(
         "update device_upgrade set state = ?, reason = ?, attempts = attempts + 1,"
         " not_before = null, started_at = ?, updated_at = ? where id = ? and state = ?",
-        (state.value, reason.value, to_ms(now), to_ms(now), upgrade.id, upgrade.state.value),
+        (
+            _STATE_TEXTS[state],
+            _REASON_TEXTS[reason],
+            now_ms,
+            now_ms,
+            upgrade.id,
+            _STATE_TEXTS[upgrade.state],
+        ),
     )
     assert changed == 1, f"device upgrade {upgrade.id} is not {upgrade.state} any more"
 
@@ -333,4 +360,4 @@ def latest_of_imei(tx: Tx, account_id: AccountId, imei: str) -> Upgrade | None:
         " where u.imei = ? and c.account_id = ? order by u.id desc limit 1",
         (imei, account_id),
     )
-    return None if row is None else _upgrade(row)
+    return None if row is None else from_row(row)

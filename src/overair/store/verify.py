@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from overair.core.attempt import CLOSED, AttemptState
 from overair.core.campaign import FINAL as CAMPAIGN_OVER
 from overair.core.upgrade import OPEN, UpgradeState
+from overair.store import tally
 from overair.store.database import Row, Tx
 
 SHOWN = 20  # contradictions of one check that are shown
@@ -266,6 +267,7 @@ class Finding:
 
 def verify(tx: Tx) -> Iterator[tuple[Check, Finding | None]]:
     """Run every check, in turn; None where it holds."""
+    tally.settle(tx)
     for check in CHECKS:
         rows = check.find(tx)
         yield (

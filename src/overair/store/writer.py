@@ -30,6 +30,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from overair.store.connection import BUSY_TIMEOUT_S, SqliteTx, translate
 from overair.store.database import Hint, StoreError, Tx
+from overair.store.gathered import Gathered
 
 T = TypeVar("T")
 
@@ -149,11 +150,13 @@ class Writer:
 
     def _run_here(self, batch: _Batch) -> SqliteTx | None:
         """Run all of them, and leave the commit; None if nothing was done."""
-        tx = SqliteTx(self._connection, keeps=True)
+        gathered = Gathered()
+        tx = SqliteTx(self._connection, keeps=True, gathered=gathered)
         try:
             self._connection.execute("begin immediate")  # which does not wait
             for job in batch:
                 job.value = job.fn(tx)
+            gathered.settle_all(tx)
         except Exception:  # noqa: BLE001 - the thread runs into it again, and tells whom it is for
             self._undo()
             return None
@@ -221,10 +224,12 @@ class Writer:
     def _run_together(self, batch: _Batch) -> set[Hint] | None:
         """Run and commit all of them; None if one failed and nothing was done."""
         self._begin()
-        tx = SqliteTx(self._connection, keeps=True)
+        gathered = Gathered()
+        tx = SqliteTx(self._connection, keeps=True, gathered=gathered)
         try:
             for job in batch:
                 job.value = job.fn(tx)
+            gathered.settle_all(tx)
         except Exception:  # it will be raised again, and given to its caller
             if not self._connection.in_transaction:
                 raise  # a full disk may have rolled it back already
@@ -239,10 +244,12 @@ class Writer:
         hints: set[Hint] = set()
         self._begin()
         for job in batch:
-            tx = SqliteTx(connection, keeps=True)
+            gathered = Gathered()
+            tx = SqliteTx(connection, keeps=True, gathered=gathered)
             connection.execute("savepoint job")
             try:
                 job.value = job.fn(tx)
+                gathered.settle_all(tx)
                 hints |= tx.hints
             except Exception as error:
                 if not connection.in_transaction:

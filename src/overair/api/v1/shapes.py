@@ -14,7 +14,7 @@ from overair.core.campaign import CampaignStatus
 from overair.core.errors import Refusal, RequestError
 from overair.core.upgrade import UpgradeState
 from overair.core.words.v1 import CAMPAIGN_V1, DEVICE_V1, device_v1
-from overair.store import campaigns, upgrades
+from overair.store import changes, upgrades
 from overair.store.campaigns import Campaign
 from overair.store.database import Tx
 from overair.store.upgrades import Upgrade
@@ -83,7 +83,7 @@ def _waiting(tx: Tx, campaign: Campaign) -> list[str]:
     """The rest of a long list, which the engine takes in piece by piece."""
     if campaign.status is not CampaignStatus.REQUEST_PENDING:
         return []
-    return [imei for change in campaigns.changes(tx, campaign.id) for imei in change.imeis]
+    return [imei for change in changes.of_campaign(tx, campaign.id) for imei in change.imeis]
 
 
 def _device(upgrade: Upgrade) -> UpgradeDevice:

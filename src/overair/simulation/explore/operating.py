@@ -23,7 +23,7 @@ from overair.simulation.explore.ground import (
     imei,
 )
 from overair.simulation.explore.view import Record, View
-from overair.store import campaigns
+from overair.store import campaigns, changes
 from overair.store import push as due
 from overair.store.campaigns import Dates
 from overair.store.database import to_ms
@@ -157,7 +157,7 @@ def change_later(campaign_id: CampaignId, type_: str, number: int) -> Callable[[
 
     def happen(ground: Ground) -> None:
         campaign = campaigns.by_id(ground.tx, campaign_id)
-        waiting = campaigns.changes(ground.tx, campaign_id)
+        waiting = changes.of_campaign(ground.tx, campaign_id)
         schedule.change_devices(
             ground.tx,
             campaign,
