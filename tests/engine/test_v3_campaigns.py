@@ -153,6 +153,30 @@ def test_the_list_changes_until_it_is_scheduled(w: World) -> None:
 
 
 @story
+def test_a_device_that_was_taken_out_does_not_come_back(w: World) -> None:
+    """It fits, and would join by itself; whoever took it out may add it again."""
+    fleet(w, 1, 2, 3)
+    made = asked(w, 1, 2, 3, start=1, auto_add_devices=True)
+
+    def change(type_: str, *numbers: int) -> None:
+        schedule.change_devices_now(w.tx, w.get(made), type_, names(numbers), w.settings, w.now)
+
+    change("remove", 2, 3)
+    change("append", 3)
+    change("remove", 3)
+    change("append", 3)
+    w.carry_on()
+    assert w.status(made) is S.SCHEDULED
+    fleet(w, 4)
+    w.wait(minutes=5)
+    assert w.members(made) == {*names([1, 3, 4])}
+    # Into another one it may come.
+    other = asked(w, 2, start=1)
+    w.carry_on()
+    assert w.members(other) == {*names([2])}
+
+
+@story
 def test_pilots_do_not_grow(w: World) -> None:
     """Adding devices does not take a campaign over the limit of a package that is not proven."""
     fleet(w, 1)

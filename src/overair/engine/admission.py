@@ -38,10 +38,24 @@ from overair.store.upgrades import Upgrade
 def carry_out(tx: Tx, campaign: Campaign, change: DeviceListChange, now: datetime) -> None:
     """Add the devices of a change, unchecked, or take them out."""
     if change.type == "append":
+        invite(tx, campaign, change.imeis)
         add(tx, campaign.id, change.imeis, now)
     else:
-        remove(tx, campaign.id, upgrades.of_imeis(tx, campaign.id, change.imeis))
+        take_out(tx, campaign, upgrades.of_imeis(tx, campaign.id, change.imeis))
     changes.end(tx, change)
+
+
+def take_out(tx: Tx, campaign: Campaign, found: Sequence[Upgrade]) -> None:
+    """Somebody wants these devices out of a campaign: they do not come back by themselves."""
+    if campaign.auto_add_devices:
+        places.keep_out(tx, campaign.id, [upgrade.imei for upgrade in found])
+    remove(tx, campaign.id, found)
+
+
+def invite(tx: Tx, campaign: Campaign, imeis: Sequence[str]) -> None:
+    """Somebody wants these devices in it, whoever took them out."""
+    if campaign.auto_add_devices:
+        places.let_in(tx, campaign.id, imeis)
 
 
 def add(tx: Tx, campaign_id: CampaignId, imeis: Sequence[str], now: datetime) -> None:

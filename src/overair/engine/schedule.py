@@ -282,7 +282,7 @@ def change_devices_now(
         changed = _let_in(tx, campaign, wanted, settings, now)
     else:
         found = upgrades.of_imeis(tx, campaign.id, wanted)
-        admission.remove(tx, campaign.id, found)
+        admission.take_out(tx, campaign, found)
         gone = {upgrade.imei for upgrade in found}
         changed = [ChangedDevice(imei=imei, done=imei in gone) for imei in wanted]
         if not tally.counts(tx, campaign.id):
@@ -301,6 +301,7 @@ def _let_in(
     present = {u.imei: u for u in upgrades.of_imeis(tx, campaign.id, imeis)}
     rejected = [u for u in present.values() if u.state is UpgradeState.REJECTED]
     admission.remove(tx, campaign.id, rejected)  # it may pass by now
+    admission.invite(tx, campaign, imeis)
     admission.add(tx, campaign.id, imeis, now)
     new = [
         upgrade

@@ -245,12 +245,30 @@ def joiners(
     protocol: str,
     limit: int,
 ) -> list[str]:
-    """Devices of the account that fit a campaign and are in none, nor were in this one."""
+    """Devices of the account that fit a campaign and are in none, nor were taken out of this one."""
     rows = tx.all(
         "select d.imei from device d where d.account_id = ? and d.make = ? and d.model = ?"
         " and d.version = ? and d.protocol = ? and d.open_upgrade_id is null"
         " and not exists (select 1 from device_upgrade u where u.campaign_id = ?"
-        " and u.imei = d.imei) order by d.imei limit ?",
-        (account_id, make, model, version, protocol, campaign_id, limit),
+        " and u.imei = d.imei) and not exists (select 1 from campaign_leaver l"
+        " where l.campaign_id = ? and l.imei = d.imei) order by d.imei limit ?",
+        (account_id, make, model, version, protocol, campaign_id, campaign_id, limit),
     )
     return [row[0] for row in rows]
+
+
+def keep_out(tx: Tx, campaign_id: CampaignId, imeis: Iterable[str]) -> None:
+    """These do not join a campaign by themselves."""
+    tx.many(
+        "insert into campaign_leaver (campaign_id, imei) values (?, ?)"
+        " on conflict (campaign_id, imei) do nothing",
+        [(campaign_id, imei) for imei in sorted(imeis)],
+    )
+
+
+def let_in(tx: Tx, campaign_id: CampaignId, imeis: Iterable[str]) -> None:
+    """These may again: somebody has added them."""
+    tx.many(
+        "delete from campaign_leaver where campaign_id = ? and imei = ?",
+        [(campaign_id, imei) for imei in sorted(imeis)],
+    )
