@@ -15,6 +15,7 @@ import structlog
 from overair.devices import actions, reports
 from overair.devices.asgi import (
     Answer,
+    CrowdedError,
     DisconnectError,
     Receive,
     Request,
@@ -59,6 +60,7 @@ _JSON: Final = frozenset(
         Resource.ARTIFACTS,
     }
 )
+COME_AGAIN_S: Final = 1  # a device whose body made room for others
 ADDRESS_BURST_S: Final = 10  # seconds whose requests an address may send at once
 
 
@@ -89,6 +91,8 @@ class Ddi:
             answer = _refusal(DdiError("ddi.too_large", "the body is too long", status=413))
         except SlowError:
             answer = _refusal(DdiError("ddi.slow", "the body did not arrive in time", status=408))
+        except CrowdedError:
+            answer = _refusal(_TooManyError(COME_AGAIN_S))
         except DisconnectError:
             return
         except StoreError as error:

@@ -66,7 +66,7 @@ async def upload_log(
     if until is None or to_ms(now) >= until:
         raise DdiError("ddi.log_off", "logging is off for this device", status=403)
     limits = rooms.settings.limits
-    body = await request.body(max(limits.log_bytes, limits.device_body_bytes))
+    body = await request.body(max(limits.log_bytes, limits.device_body_bytes), rooms.slow)
     entries = decode.decode_log(
         body,
         request.header(b"content-type"),
