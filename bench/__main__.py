@@ -23,7 +23,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from bench import goosebit, growth, lwm2m, lwm2m_images, omadm, overair
+from bench import goosebit, growth, lwm2m, lwm2m_images, omadm, overair, simulation
 from bench.findings import Findings, Row, run
 from bench.load import Order
 from bench.process import Server, StartError
@@ -97,6 +97,7 @@ def main() -> int:
         *growth.rows(findings),
         *lwm2m.rows(findings),
         *lwm2m_images.rows(findings),
+        *simulation.rows(findings),
         Row(what="load of the machine, before and after", value=_load(findings)),
     ]
     given.json.parent.mkdir(parents=True, exist_ok=True)
@@ -183,12 +184,19 @@ def _images(options: Options, directory: Path, findings: Findings, console: Cons
         growth.plan(options.queued, findings)
 
 
+def _simulation(options: Options, _: Path, findings: Findings, console: Console) -> None:
+    if options.with_overair:
+        console.print(f"{simulation.DEVICES:,} devices for ten days, in virtual time …")
+        simulation.measure(findings)
+
+
 PARTS = {
     "http": _measure,
     "omadm": _sessions,
     "growth": _growth,
     "lwm2m": _lwm2m,
     "images": _images,
+    "simulation": _simulation,
 }
 
 

@@ -73,8 +73,9 @@ class ServerSocket:
 class Air:
     """What is between the server and the devices."""
 
-    def __init__(self, around: Surroundings) -> None:
+    def __init__(self, around: Surroundings, cells: int) -> None:
         self.around = around
+        self.cells = generate_cells(cells)
         self.socket: ServerSocket | None = None
         self._actors: dict[str, Lwm2mActor] = {}
         self._down = Random(f"{around.seed}/air")
@@ -133,9 +134,9 @@ class Lwm2mActor:
         behaviour = CLUMSY if plan.clumsy else CAREFUL
         if plan.sleepy:
             behaviour = replace(behaviour, moving=0.5, unreachable=0.4, powerless=0.3)
-        cells = generate_cells(2)
+        cells = air.cells
         self.device = Device(
-            replace(sim, queue_mode=plan.two_phase, cell=cells[plan.number % 2]),
+            replace(sim, queue_mode=plan.two_phase, cell=cells[plan.number % len(cells)]),
             SERVER,
             behaviour=behaviour,
             cells=cells,

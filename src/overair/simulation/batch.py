@@ -10,7 +10,7 @@ from pathlib import Path
 from overair.simulation.generate import generate
 from overair.simulation.running import Outcome, memory, simulate
 from overair.simulation.scenario import Scenario
-from overair.simulation.template import Template, make_template
+from overair.simulation.template import ORDINARY, Fleet, Template, make_template
 
 AHEAD = 4  # seeds that wait for each process
 
@@ -18,9 +18,9 @@ AHEAD = 4  # seeds that wait for each process
 class Ground:
     """Where scenarios are run, one after the other; between ``with`` and its end."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, fleet: Fleet = ORDINARY) -> None:
         self._directory = directory
-        self._template = make_template(directory / "template")
+        self._template = make_template(directory / "template", fleet)
         self._count = 0
 
     def run(self, scenario: Scenario, *, trace: bool = False) -> Outcome:

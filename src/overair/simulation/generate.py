@@ -284,7 +284,7 @@ def _faults(
     for kind in kinds:
         for _ in range(dice.choice((1, 2, 4))):
             at = _moment(dice, days, moments)
-            found.append(_fault(dice, kind, devices, rules, at, ends))
+            found.append(fault_of(dice, kind, devices, rules, at, ends))
     return tuple(sorted(found, key=lambda fault: (fault.at, fault.trouble)))
 
 
@@ -313,7 +313,7 @@ def _moment(dice: Random, days: int, moments: list[float]) -> float:
             )
 
 
-def _fault(
+def fault_of(
     dice: Random,
     trouble: Trouble,
     devices: tuple[SimulatedDevice, ...],

@@ -69,7 +69,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def _run_once(self) -> None:
         ready: Any = self._ready
         scheduled = self._scheduled
-        if self._timer_cancelled_count > MANY_CANCELLED:
+        if self._timer_cancelled_count > max(MANY_CANCELLED, len(scheduled) // 2):
             kept = [handle for handle in scheduled if not handle.cancelled()]
             heapq.heapify(kept)
             scheduled[:] = kept

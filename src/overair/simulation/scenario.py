@@ -135,6 +135,7 @@ class Rules:
     event_terms: bool = True  # devices need no licence of their own
     requeue_push_s: int = 21_600
     cell_limit: int = 2  # devices of a cell that may begin in one slot
+    cells: int = 2
     shuffled: bool = False
 
 
@@ -167,6 +168,10 @@ class Scenario:
             steps=tuple(s for place, s in enumerate(self.steps) if place not in steps),
             faults=tuple(f for place, f in enumerate(self.faults) if place not in faults),
         )
+
+    def numbers(self, kind: Kind) -> int:
+        """How far the numbers of the devices of a kind go."""
+        return max((d.number + 1 for d in self.devices if d.kind is kind), default=0)
 
     @property
     def hostile_until(self) -> float:

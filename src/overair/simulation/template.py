@@ -11,6 +11,7 @@ import shutil
 import sqlite3
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -40,22 +41,55 @@ BEGIN: Final = datetime(2024, 1, 1, tzinfo=UTC)
 HTTP_DEVICES: Final = 10
 OMADM_DEVICES: Final = 8
 LWM2M_DEVICES: Final = 8
+FEW: Final = 100
+MANY: Final = 1000
 VERSIONS: Final = ("01", "02", "03")
 IMAGE_BYTES: Final = 3000
 SEED: Final = 1
 
 
-def http_devices() -> tuple[http.SimDevice, ...]:
-    return http.generate_roster(HTTP_DEVICES, seed=SEED)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """How many devices of each protocol there are."""
+
+    http: int = HTTP_DEVICES
+    omadm: int = OMADM_DEVICES
+    lwm2m: int = LWM2M_DEVICES
 
 
-def omadm_devices() -> tuple[omadm.OmadmDevice, ...]:
-    return omadm.generate_roster(OMADM_DEVICES, seed=SEED, first=101)
+ORDINARY: Final = Fleet()
 
 
-def lwm2m_devices() -> tuple[lwm2m.Lwm2mDevice, ...]:
+def _numbers(first: int, count: int) -> tuple[tuple[int, int], ...]:
+    """Where the numbers of so many devices begin, and how many follow each other.
+
+    Those of a small fleet are close together; from the hundredth on there is room for a large one.
+    """
+    few = min(count, FEW)
+    return ((first, few), (first * MANY + FEW, count - few))
+
+
+def http_devices(count: int = HTTP_DEVICES) -> tuple[http.SimDevice, ...]:
+    parts = (
+        http.generate_roster(many, seed=SEED, first=first) for first, many in _numbers(1, count)
+    )
+    return tuple(chain.from_iterable(parts))
+
+
+def omadm_devices(count: int = OMADM_DEVICES) -> tuple[omadm.OmadmDevice, ...]:
+    parts = (
+        omadm.generate_roster(many, seed=SEED, first=first) for first, many in _numbers(101, count)
+    )
+    return tuple(chain.from_iterable(parts))
+
+
+def lwm2m_devices(count: int = LWM2M_DEVICES) -> tuple[lwm2m.Lwm2mDevice, ...]:
     kinds = lwm2m.Kinds(lifetime_s=6 * 3600, old=0.3, push=0.3, http=0.3, seed=SEED)
-    return lwm2m.generate_roster(LWM2M_DEVICES, model="L1", kinds=kinds, first=201)
+    parts = (
+        lwm2m.generate_roster(many, model="L1", kinds=kinds, first=first)
+        for first, many in _numbers(201, count)
+    )
+    return tuple(chain.from_iterable(parts))
 
 
 def software(protocol: str, to_version: str) -> str:
@@ -76,7 +110,7 @@ class Template:
         return to / "overair.db"
 
 
-def make_template(directory: Path) -> Template:
+def make_template(directory: Path, fleet: Fleet = ORDINARY) -> Template:
     """Make it."""
     directory.mkdir(parents=True, exist_ok=True)
     dice = Random("template")
@@ -87,7 +121,7 @@ def make_template(directory: Path) -> Template:
         tx = SqliteTx(connection)
         connection.execute("begin")
         migrate(tx, BEGIN)
-        _fill(tx, directory, artifacts)
+        _fill(tx, directory, artifacts, fleet)
         witness.install(tx)
         connection.execute("commit")
         connection.execute("pragma wal_checkpoint(truncate)")
@@ -114,9 +148,11 @@ async def _images(directory: Path) -> dict[str, tuple[Artifact, str]]:
     return found
 
 
-def _fill(tx: SqliteTx, directory: Path, artifacts: dict[str, tuple[Artifact, str]]) -> None:
+def _fill(
+    tx: SqliteTx, directory: Path, artifacts: dict[str, tuple[Artifact, str]], fleet: Fleet
+) -> None:
     path = directory / "fleet.json"
-    path.write_text(json.dumps(_document()))
+    path.write_text(json.dumps(_document(fleet)))
     document = load_fleet(path)
     settings = Settings(data=str(directory), secret_key=INSTALLATION_KEY)
     salt = b"s" * 16
@@ -134,7 +170,7 @@ def _fill(tx: SqliteTx, directory: Path, artifacts: dict[str, tuple[Artifact, st
     path.unlink()
 
 
-def _document() -> dict[str, Any]:
+def _document(fleet: Fleet) -> dict[str, Any]:
     return {
         "accounts": [
             {
@@ -172,7 +208,7 @@ def _document() -> dict[str, Any]:
                     "version": sim.version,
                     "ddi": {"token": sim.token},
                 }
-                for sim in http_devices()
+                for sim in http_devices(fleet.http)
             ),
             *(
                 {
@@ -187,7 +223,7 @@ def _document() -> dict[str, Any]:
                         "serverSecret": sim.server_secret,
                     },
                 }
-                for sim in omadm_devices()
+                for sim in omadm_devices(fleet.omadm)
             ),
             *(
                 {
@@ -199,7 +235,7 @@ def _document() -> dict[str, Any]:
                     "version": sim.version,
                     "lwm2m": {"endpoint": sim.name},
                 }
-                for sim in lwm2m_devices()
+                for sim in lwm2m_devices(fleet.lwm2m)
             ),
         ],
     }

@@ -87,8 +87,10 @@ class World:
         self.listeners = Listeners(loop, self.transcript)
         self.ledger = Ledger()
         around = Surroundings(loop, self.network, self.transcript, scenario.seed)
-        self.air = Air(around)
-        https, omadms, lwm2ms = http_devices(), omadm_devices(), lwm2m_devices()
+        self.air = Air(around, scenario.rules.cells)
+        https = http_devices(scenario.numbers(Kind.HTTP))
+        omadms = omadm_devices(scenario.numbers(Kind.OMADM))
+        lwm2ms = lwm2m_devices(scenario.numbers(Kind.LWM2M))
         self.actors: dict[str, Actor] = {}
         for plan in scenario.devices:
             if plan.kind is Kind.HTTP:
@@ -98,6 +100,9 @@ class World:
             else:
                 self.actors[plan.name] = Lwm2mActor(plan, lwm2ms[plan.number], self.air)
         imeis = {name: actor.imei for name, actor in self.actors.items()}
+        self._notified = {
+            actor.imei: actor for actor in self.actors.values() if isinstance(actor, OmadmActor)
+        }
         self.operator = Operator(self.network, self.transcript, imeis, scenario.seed, self.ledger)
         self.processes: dict[str, Incarnation | None] = {}
         self._off: dict[str, timedelta] = {}
@@ -133,14 +138,8 @@ class World:
 
     def _carrier(self) -> SimulatedCarrier:
         return SimulatedCarrier(
-            self.loop, self.network, self.transcript, self._omadm_actor, self.scenario.seed
+            self.loop, self.network, self.transcript, self._notified.get, self.scenario.seed
         )
-
-    def _omadm_actor(self, imei: str) -> OmadmActor | None:
-        for actor in self.actors.values():
-            if actor.imei == imei:
-                return actor if isinstance(actor, OmadmActor) else None
-        return None
 
     def _committed(self) -> None:
         self.pulse.stir()
