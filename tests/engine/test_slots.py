@@ -358,6 +358,56 @@ def test_windows_and_dates_hold(w: World) -> None:
     assert begins[0] == w.now.replace(hour=22)
 
 
+def _image(w: World, sha256: str | None) -> None:
+    """Whether there is anything to give to devices."""
+    w.tx.execute("update package set artifact_sha256 = ? where name = ?", (sha256, FIRMWARE))
+
+
+@story
+def test_what_is_not_there_in_a_slot_is_no_fault_of_its_device(w: World) -> None:
+    """Without an image the request failed, which is no try; with one the next slot is as any other."""
+    fleet(w, 1)
+    made = campaign(w, 1, end=1)
+    _image(w, None)
+    work(w)
+    following = place(w, 1, made)
+    assert following is not None
+    assert w.outcome(1, made) == (U.ACCEPTED, R.INTERNAL)
+    assert following.starts_at >= w.now + timedelta(seconds=w.settings.slots.retry_delay_s)
+    come(w, 1)
+    work(w)
+    assert place(w, 1, made) == following
+    _image(w, "a" * 64)
+    w.wait_until(following.starts_at)
+    work(w)
+    assert w.outcome(1, made) == (U.PENDING, R.NOTIFIED)
+    assert w.upgrade(1, made).attempts == 1
+
+
+@story
+def test_what_is_never_there_fails_in_the_last_slot(w: World) -> None:
+    """When no slot is left the device has failed for that reason, with no try to its name."""
+    fleet(w, 1)
+    made = campaign(w, 1, end=0)
+    _image(w, None)
+    for _ in range(12):
+        work(w)
+        w.wait(hours=2)
+    assert w.outcome(1, made) == (U.FAILED, R.INTERNAL)
+    assert w.upgrade(1, made).attempts == 0
+
+
+@story
+def test_dates_without_a_slot_fail_a_campaign(w: World) -> None:
+    """If not one slot is left in its dates and windows it cannot be scheduled."""
+    fleet(w, 1)
+    w.wait_until(w.now.replace(hour=12))
+    made = campaign(w, 1, end=0, download_windows=hours((0, 1)))
+    assert w.status(made) is S.FAILED
+    assert w.outcome(1, made)[0] is U.FAILED
+    assert place(w, 1, made) is None
+
+
 @story
 def test_a_campaign_ends_with_devices_that_had_no_turn(w: World) -> None:
     """They failed, for the reason that they had."""

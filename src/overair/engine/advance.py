@@ -152,6 +152,10 @@ def _give_slots(tx: Tx, campaign: Campaign, settings: Settings, now: datetime) -
         # Where devices are is known from their own words and the network's, as they come.
         _move(tx, campaign, CampaignEvent.LOCATED, now, due_at=now)
         return True
+    if slots.calendar_of(campaign, settings).next_slot(now) is None:
+        # Not one slot is left in its dates and windows: nobody can be scheduled.
+        _move(tx, campaign, CampaignEvent.FAILED, now, due_at=now, closing=UpgradeEvent.END)
+        return True
     waiting = upgrades.unplanned(tx, campaign.id, settings.limits.sweep_devices)
     if waiting:
         slots.schedule(tx, campaign, waiting, settings, now)

@@ -75,6 +75,8 @@ def set_back(
         again = None
         if turn is not None:
             again, due_at, shown = turn
+            if reason is Reason.INTERNAL and TERMS[campaign.api_version].slots:
+                shown = reason  # it was us, and not the device (lifecycle.md 5.4)
     if again is not None:
         upgrades.hold_back(tx, upgrade.id, again)
     if pushed:
@@ -83,6 +85,22 @@ def set_back(
     happening = Happening(upgrade=upgrade, event=event, reason=shown)
     apply_events(tx, campaign, [happening], settings.limits, now)
     if again is None:
+        hasten_end(tx, campaign, now)
+
+
+def cannot_begin(
+    tx: Tx, upgrade: Upgrade, campaign: Campaign, settings: Settings, now: datetime
+) -> None:
+    """A device's slot is open, and what it would be given is not there: no try of its, and another turn later."""
+    pause = timedelta(seconds=settings.slots.retry_delay_s)
+    turn = slots.next_turn(tx, upgrade, campaign, now + pause, settings, now)
+    if turn is not None:
+        upgrades.hold_back(tx, upgrade.id, turn.not_before)
+    push.set_due(tx, upgrade.id, None if turn is None else turn.due_at)
+    event = UpgradeEvent.END if turn is None else UpgradeEvent.PROGRESS
+    happening = Happening(upgrade=upgrade, event=event, reason=Reason.INTERNAL)
+    apply_events(tx, campaign, [happening], settings.limits, now)
+    if turn is None:
         hasten_end(tx, campaign, now)
 
 

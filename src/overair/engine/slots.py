@@ -193,6 +193,12 @@ def next_turn(
     return Turn(not_before, *_waits(outcome, bool(_tried(tx, [upgrade])), settings, now))
 
 
+def begins_at(tx: Tx, upgrade_id: UpgradeId) -> datetime | None:
+    """When a device's place begins in which nothing was done; None: it has none."""
+    place = store.places(tx, [upgrade_id]).get(upgrade_id)
+    return None if place is None or place.begun else place.starts_at
+
+
 def may_begin(
     tx: Tx, upgrade: Upgrade, campaign: Campaign, settings: Settings, now: datetime
 ) -> SlotRow | None:

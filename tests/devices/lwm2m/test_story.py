@@ -417,3 +417,24 @@ async def test_a_server_that_stops_in_the_midst_of_attempts(tmp_path: Path) -> N
         visits = yard.field.server.lwm2m.visits
         assert len(visits) == 1
     assert len(visits) == 0
+
+
+async def test_an_image_that_cannot_be_read(yard: Yard) -> None:
+    """Its device has done nothing wrong, and hears no more of it: the attempt failed for our own reason."""
+    gadget = await yard.gadget(1)
+    data = Path(yard.field.settings.data)
+    lost = [
+        path for path in data.rglob("*") if path.is_file() and path.stat().st_size == len(IMAGE)
+    ]
+    for path in lost:
+        path.unlink()
+    assert lost
+    async with gadget.on():
+        await gadget.register()
+        await yard.campaign(1)
+        await yard.comes_to(1, "failed")
+        attempt = await yard.attempt(1)
+        assert attempt is not None
+        assert attempt.reason == "internal"
+        assert (None, "The image cannot be read") in await yard.words(1)
+        assert gadget.image == b""

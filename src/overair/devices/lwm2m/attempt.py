@@ -24,7 +24,7 @@ from overair.devices.lwm2m import effects, machine
 from overair.devices.lwm2m.attempt_core import POLL_S, AttemptRooms
 from overair.devices.lwm2m.device import Device
 from overair.devices.lwm2m.installing import Installing
-from overair.devices.lwm2m.transfer import send_image
+from overair.devices.lwm2m.transfer import ImageError, send_image
 from overair.protocols.coap.values import Response
 from overair.protocols.lwm2m import firmware
 from overair.protocols.lwm2m.delivery import (
@@ -236,6 +236,9 @@ class _Attempt(Installing):
                     )
             except TimeoutError:
                 await self._fail(firmware.failed(TOO_SLOW))
+                return None
+            except ImageError:
+                await self._fail(firmware.failed(effects.NO_IMAGE))
                 return None
             finally:
                 rooms.pushing.pop(job.attempt_id, None)

@@ -30,7 +30,9 @@ from overair.store.database import Tx
 from overair.store.lwm2m_attempts import Track
 
 UNDER_WAY: Final = (AttemptState.OFFERED, AttemptState.RUNNING, AttemptState.DOWNLOADED)
+NO_IMAGE: Final = "The image cannot be read"
 _REASONS: Final = {
+    NO_IMAGE: Reason.INTERNAL,
     firmware.RESTARTED: Reason.VERSION_UNCHANGED,
     firmware.UNEXPECTED_VERSION: Reason.UNEXPECTED_VERSION,
     firmware.NO_RESULT: Reason.REPORT_LOST,

@@ -8,7 +8,7 @@ import structlog
 from overair.artifacts.errors import StorageError
 from overair.config import Lwm2m
 from overair.devices.lwm2m.device import Device, below
-from overair.devices.lwm2m.exchanges import Exchanges
+from overair.devices.lwm2m.exchanges import Exchanges, SilentError
 from overair.devices.lwm2m.images import Images
 from overair.engine.push import Job
 from overair.protocols.coap.events import Handle
@@ -16,6 +16,10 @@ from overair.protocols.coap.values import Response
 from overair.protocols.lwm2m.delivery import write_package
 
 log = structlog.get_logger()
+
+
+class ImageError(Exception):
+    """The image cannot be read: no fault of the device."""
 
 
 async def send_image(
@@ -26,15 +30,17 @@ async def send_image(
     images: Images,
     on_begin: Callable[[Handle], None],
 ) -> Response:
-    """Push it, and return the answer to the last block. Raises SilentError, if it is given up, too."""
+    """Push it, and return the answer to the last block. Raises SilentError, if it is given up, too; ImageError."""
     loads: set[asyncio.Task[None]] = set()
     handles: list[Handle] = []
+    broken: list[StorageError] = []
 
     async def load(offset: int, length: int) -> None:
         try:
             await images.load(job.sha256, offset, length)
         except StorageError as error:
-            # The device hears no more of it until its next contact.
+            # The device hears no more of it until its next try.
+            broken.append(error)
             log.error("an image cannot be read", sha256=job.sha256, error=str(error))
             exchanges.give_up(handles[0])
         else:
@@ -55,11 +61,16 @@ async def send_image(
     client = device.reachable()
     model = rules.models.get(client.model)
     size = (model.block_bytes if model is not None else 0) or rules.block_bytes
-    return await exchanges.push(
-        client.peer,
-        below(client, write_package()),
-        job.size_bytes,
-        read,
-        size.bit_length() - 5,
-        begin,
-    )
+    try:
+        return await exchanges.push(
+            client.peer,
+            below(client, write_package()),
+            job.size_bytes,
+            read,
+            size.bit_length() - 5,
+            begin,
+        )
+    except SilentError as error:
+        if broken:
+            raise ImageError(str(broken[0])) from error
+        raise

@@ -13,6 +13,7 @@ from overair.core.terms import TERMS
 from overair.core.upgrade import IGNORE, Reason, UpgradeEvent, UpgradeState, after
 from overair.engine import slots
 from overair.engine.assign import serves
+from overair.engine.setbacks import cannot_begin
 from overair.engine.upgrades import note_moves
 from overair.store import attempts, polls, push, upgrades
 from overair.store.campaigns import Campaign
@@ -26,6 +27,8 @@ SOON = timedelta(minutes=1)  # by which the end of a campaign has been carried t
 # What stands in a device's way may go without anybody saying so: it is looked at again after this.
 OBSTACLE_PAUSE = timedelta(hours=1)
 LONG_PAUSE = timedelta(days=1)  # and after this, where only another setting could help
+# What we lack, and not the device.
+_OURS = (Wait.NO_IMAGE, Wait.NO_TRANSPORT)
 SESSIONS = 0xFFFF  # a session number has 16 bits, and is not 0
 
 
@@ -78,6 +81,14 @@ def begin(
         push.set_due(tx, upgrade.id, None)
         return None
     wait = obstacle(tx, device, upgrade, campaign, settings)
+    if wait in _OURS and TERMS[campaign.api_version].slots:
+        begins_at = slots.begins_at(tx, upgrade.id)
+        if begins_at is not None and begins_at <= now:
+            cannot_begin(tx, upgrade, campaign, settings, now)
+            return None
+        if begins_at is not None:
+            push.set_due(tx, upgrade.id, begins_at)
+            return None
     if wait is not None:
         pause = LONG_PAUSE if wait is Wait.DONE else OBSTACLE_PAUSE
         push.set_due(tx, upgrade.id, now + pause)
