@@ -23,7 +23,6 @@ import gc
 import importlib
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -435,7 +434,9 @@ def _write(lines: list[str]) -> None:
 
     text = DOCUMENT.read_text("utf-8")
     body = "\n".join([f"Measured on {SystemClock().now():%-d %B %Y}:", "", *lines])
-    new = re.sub(r"(?s)(<!-- table -->\n).*?(\n<!-- end -->)", lambda m: m[1] + body + m[2], text)
+    marks = "<!-- table -->", "<!-- end -->"
+    before, _, rest = text.partition(marks[0])
+    new = f"{before}{marks[0]}\n{body}\n{marks[1]}{rest.partition(marks[1])[2]}"
     DOCUMENT.write_text(new, "utf-8")
 
 
