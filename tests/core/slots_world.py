@@ -100,7 +100,7 @@ def pieces(
 def plan_slowly(
     devices: Iterable[Device], calendar: Calendar, limits: Limits, now: datetime
 ) -> dict[str, tuple[datetime, datetime, int] | None]:
-    """For each device the slot that it must get, if it can be reached, or the one estimated."""
+    """For each device the slot that it must get, if it can be reached, or that it would have."""
     taken: dict[tuple[CellKey, int], Fraction] = {}
     places: dict[str, tuple[datetime, datetime, int] | None] = {}
     slots = pieces(calendar)

@@ -133,24 +133,21 @@ def test_who_cannot_be_reached_waits_and_takes_nothing() -> None:
     assert waiting.why is Why.NOT_REACHABLE
     assert not waiting.final
     assert waiting.until == utc("2026-03-29 08:00")
-    assert waiting.estimate is not None
-    assert waiting.estimate.start == utc("2026-03-28 04:00")
     found = replace(lost, reach=Reach.REACHABLE)
     assert starts(plan([found], CALENDAR, Limits(), occupancy, NOW)) == {"28 04:00": 1}
 
 
 def test_a_device_nobody_has_heard_of_is_pending() -> None:
-    """Until the network checks are done, with an estimate."""
+    """Until the network checks are done."""
     outcome = only(
         plan([replace(fleet(1)[0], reach=Reach.UNKNOWN)], CALENDAR, Limits(), Occupancy(), NOW)
     )
     assert isinstance(outcome, Unplaced)
     assert outcome.why is Why.NOT_KNOWN
-    assert outcome.estimate is not None
 
 
 def test_a_full_cell_is_not_the_end() -> None:
-    """Room may be left yet, so it is no final reason; those who wait have no estimate."""
+    """Room may be left yet, so it is no final reason."""
     devices = [*fleet(4, Signal.POOR), *fleet(1, Signal.GOOD, first=4)]
     lost = replace(fleet(1, first=5)[0], reach=Reach.UNREACHABLE)
     outcomes = plan([*devices, lost], CALENDAR, Limits(), Occupancy(), NOW)
@@ -298,12 +295,13 @@ def test_everybody_has_the_earliest_slot_or_a_true_reason(
     nothing = plan_slowly([Device(imei="")], calendar, limits, now)[""] is None
     for device in devices:
         outcome, expected = outcomes[device.imei], slowly[device.imei]
-        slot = outcome.slot if isinstance(outcome, Placed) else outcome.estimate
-        assert (None if slot is None else (slot.start, slot.end, slot.key)) == expected
         if isinstance(outcome, Placed):
+            slot = outcome.slot
             assert device.reach is Reach.REACHABLE
+            assert (slot.start, slot.end, slot.key) == expected
             assert outcome.share == limits.shares(device.cell)[device.signal]
             continue
+        assert device.reach is not Reach.REACHABLE or expected is None
         alone = replace(device, reach=Reach.REACHABLE)
         never = plan_slowly([alone], calendar, limits, now)[device.imei] is None
         assert never or not nothing

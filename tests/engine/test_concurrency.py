@@ -19,8 +19,9 @@ from overair.engine import assign
 from overair.engine.advance import Advance, expire, step
 from overair.engine.outcome import DeviceEvent, Taken, record
 from overair.engine.schedule import stop_campaign
-from overair.store import Database, Tx, billing, campaigns, figures, open_database, tally, upgrades
+from overair.store import Database, Tx, campaigns, figures, open_database, tally, upgrades
 from overair.store.database import Dialect, Hint, Row
+from tests.engine.bills import billed
 from tests.engine.world import MONDAY, SETTINGS, World, assert_verified, settings
 from tests.waiting import until
 
@@ -53,7 +54,7 @@ async def test_the_same_ending_many_times_at_once_counts_once(verified: Database
     )
     assert Counter(answers) == {Taken.TAKEN: 1, Taken.GONE: 63}
     assert await verified.read(tally.counts, campaign) == {U.SUCCEEDED: 1, U.ACCEPTED: 1}
-    assert len(await verified.read(billing.billed, w.account, 0, 100)) == 1
+    assert len(await verified.read(billed, w.account, 0, 100)) == 1
 
 
 async def test_many_devices_at_once_are_counted_exactly(verified: Database) -> None:

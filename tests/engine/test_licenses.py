@@ -16,6 +16,7 @@ from overair.engine import licenses
 from overair.store import Database, Tx, open_database, upgrades
 from overair.store import billing as bills
 from overair.store import licenses as store
+from tests.engine.bills import billed
 from tests.engine.stock import (
     NOW,
     SETTINGS,
@@ -79,7 +80,7 @@ def list_first(tx: Tx, account_id: AccountId, *numbers: int, append: bool = Fals
 
 
 def kinds_billed(tx: Tx, account_id: AccountId) -> list[tuple[str, int]]:
-    return [(event.kind, event.device_id) for _, event in bills.billed(tx, account_id, 0, 100)]
+    return [(event.kind, event.device_id) for _, event in billed(tx, account_id, 0, 100)]
 
 
 async def test_licences_are_assigned_in_order_while_there_are_any(database: Database) -> None:
@@ -281,7 +282,7 @@ async def test_upgrades_without_a_licence_are_billed_as_events(database: Databas
         campaign = schedule(tx, account, [1, 2])
         upgrade(tx, 1)
         upgrade(tx, 2)
-        events = [event for _, event in bills.billed(tx, account, 0, 100)]
+        events = [event for _, event in billed(tx, account, 0, 100)]
         assert [(e.kind, e.device_id, e.campaign_id) for e in events] == [
             (bills.UPGRADE, device_of(tx, 2), campaign)
         ]

@@ -14,6 +14,7 @@ from overair.engine import assign, licenses
 from overair.engine.admission import leave_campaign
 from overair.engine.outcome import Taken, note_bytes
 from overair.store import attempts, billing, devices
+from tests.engine.bills import billed
 from tests.engine.world import SIZE, SOFTWARE, World, hours, imei, settings, story
 
 S = CampaignStatus
@@ -101,13 +102,13 @@ def test_licences_and_bills_follow_a_success(w: World) -> None:
     w.add_devices(1)
     w.campaign([1])
     w.succeed(1)
-    assert [event.kind for _, event in billing.billed(w.tx, w.account, 0, 10)] == [billing.UPGRADE]
+    assert [event.kind for _, event in billed(w.tx, w.account, 0, 10)] == [billing.UPGRADE]
     w.account = monthly
     w.add_devices(2)
     licenses.assign_licenses(w.tx, monthly, [imei(2)], w.settings.limits, w.now)
     w.campaign([2])
     w.succeed(2)
-    assert not billing.billed(w.tx, monthly, 0, 10)
+    assert not billed(w.tx, monthly, 0, 10)
     removed = licenses.remove_licenses(w.tx, monthly, [imei(2)], w.settings, w.now)
     assert removed.outcomes == ((imei(2), LicenseOutcome.IN_USE),)
 
@@ -409,7 +410,7 @@ def test_a_repeated_ending_changes_nothing(w: World) -> None:
         assert w.report(1, event, attempt, "again") is Taken.GONE
     assert w.counts(campaign) == counted
     assert w.attempt(attempt).feedback_count == 0
-    assert len(billing.billed(w.tx, w.account, 0, 10)) == 1
+    assert len(billed(w.tx, w.account, 0, 10)) == 1
 
 
 @story

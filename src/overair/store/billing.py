@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from overair.core.ids import AccountId, CampaignId, DeviceId, UpgradeId
-from overair.store.database import Tx, from_ms, to_ms
+from overair.store.database import Tx, to_ms
 
 UPGRADE = "upgrade"
 LICENSE_MONTH = "license_month"
@@ -28,28 +28,6 @@ def bill(tx: Tx, event: BillingEvent) -> None:
         " values (?, ?, ?, ?, ?)",
         (event.account_id, event.device_id, event.campaign_id, event.kind, to_ms(event.at)),
     )
-
-
-def billed(tx: Tx, account_id: AccountId, after: int, limit: int) -> list[tuple[int, BillingEvent]]:
-    """(id, event) of what was billed after the event ``after``, oldest first."""
-    rows = tx.all(
-        "select id, device_id, campaign_id, kind, at from billing_event"
-        " where account_id = ? and id > ? order by id limit ?",
-        (account_id, after, limit),
-    )
-    return [
-        (
-            row[0],
-            BillingEvent(
-                account_id=account_id,
-                device_id=DeviceId(row[1]),
-                campaign_id=None if row[2] is None else CampaignId(row[2]),
-                kind=row[3],
-                at=from_ms(row[4]),
-            ),
-        )
-        for row in rows
-    ]
 
 
 def campaign_of(tx: Tx, upgrade_id: UpgradeId) -> CampaignId:

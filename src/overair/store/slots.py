@@ -221,16 +221,6 @@ def set_begun(tx: Tx, upgrade_id: UpgradeId) -> None:
     tx.execute("update slot set begun = true where upgrade_id = ?", (upgrade_id,))
 
 
-def by_cell(tx: Tx, campaign_id: CampaignId) -> list[tuple[CellKey, datetime, int, int]]:
-    """A campaign's places by cell and slot: (cell, beginning, places, of which begun)."""
-    rows = tx.all(
-        "select cell, min(starts_at), count(*), sum(case when begun then 1 else 0 end) from slot"
-        " where campaign_id = ? group by cell, slot_key order by slot_key, cell",
-        (campaign_id,),
-    )
-    return [(CellKey(row[0]), from_ms(row[1]), int(row[2]), int(row[3])) for row in rows]
-
-
 # Devices that join by themselves -----------------------------------------------------------------
 
 

@@ -68,8 +68,6 @@ class Unplaced:
 
     why: Why
     until: datetime | None = None
-    estimate: Slot | None = None
-    """The slot that it would have if it could be reached now. None: none has room."""
 
     @property
     def final(self) -> bool:
@@ -147,7 +145,7 @@ class _Search:
         self.until = calendar.closes_at
         # Places and reasons are values, so devices with the same one share it.
         self._places: dict[tuple[int, int], Placed] = {}
-        self._reasons: dict[tuple[Why, Slot | None], Unplaced] = {}
+        self._reasons: dict[Why, Unplaced] = {}
 
     def cell(
         self,
@@ -176,15 +174,12 @@ class _Search:
                 if taken.get(line.key, 0) > line.room:
                     self._advance(taken, line)
                 if line.placed is None:
-                    outcomes[device.imei] = self._reason(Why.CELL_FULL, None)
+                    outcomes[device.imei] = self._reason(Why.CELL_FULL)
                 else:
                     taken[line.key] = taken.get(line.key, 0) + line.share
                     outcomes[device.imei] = line.placed
-        # Those who wait take nothing, and are told what is left when everybody else has a place.
-        for line in by_share.values() if waiting else ():
-            self._advance(taken, line)
-        for device in waiting:
-            outcomes[device.imei] = self._wait(taken, lines[device.signal], device)
+        for device in waiting:  # they take nothing
+            outcomes[device.imei] = self._wait(device)
 
     def _place(self, number: int, share: int) -> Placed:
         placed = self._places.get((number, share))
@@ -219,25 +214,21 @@ class _Search:
             return _NO_TIME
         number = self._room(taken, line, max(number, line.number))
         if number >= calendar.count:
-            return self._reason(Why.CELL_FULL, None)
+            return self._reason(Why.CELL_FULL)
         placed = self._place(number, line.share)
         if placed.slot.start >= not_before:
             return placed
         return Placed(slot=calendar.slot(number, not_before), share=line.share)
 
-    def _wait(self, taken: Mapping[int, int], line: _Line, device: Device) -> Unplaced:
-        """Why a device has no place that cannot be reached, or not yet, and which it would have."""
-        would_be: Outcome | None = line.placed
-        if device.not_before is not None and device.not_before > self._now:
-            would_be = self._later(taken, line, device.not_before)
-            if would_be is _NO_TIME:
-                return _NO_TIME
-        why = Why.NOT_KNOWN if device.reach is Reach.UNKNOWN else Why.NOT_REACHABLE
-        return self._reason(why, would_be.slot if isinstance(would_be, Placed) else None)
+    def _wait(self, device: Device) -> Unplaced:
+        """Why a device has no place that cannot be reached, or of which that is not known."""
+        begins = device.not_before
+        if begins is not None and self._calendar.number(begins) >= self._calendar.count:
+            return _NO_TIME
+        return self._reason(Why.NOT_KNOWN if device.reach is Reach.UNKNOWN else Why.NOT_REACHABLE)
 
-    def _reason(self, why: Why, estimate: Slot | None) -> Unplaced:
-        reason = self._reasons.get((why, estimate))
+    def _reason(self, why: Why) -> Unplaced:
+        reason = self._reasons.get(why)
         if reason is None:
-            reason = Unplaced(why=why, until=self.until, estimate=estimate)
-            self._reasons[why, estimate] = reason
+            reason = self._reasons[why] = Unplaced(why=why, until=self.until)
         return reason
