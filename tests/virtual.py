@@ -105,7 +105,7 @@ class VirtualDatabase:
         self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         connection = self.connection
-        tx = SqliteTx(connection, keeps=True)
+        tx = SqliteTx(connection, kept={})
         connection.execute("begin")
         try:
             value = fn(tx, *args, **kwargs)

@@ -35,13 +35,13 @@ def lost_update(patch: Patch) -> None:
 
 def double_offer(patch: Patch) -> None:
     """Whether a device has something to do is looked at in one statement, and acted on in the next."""
-    real = polls.get_device
+    real = polls.candidate
 
-    def get_device(tx: Any, device_id: Any, *, lock: bool = False) -> Any:
-        found = real(tx, device_id, lock=lock)
-        return found._replace(open_attempt_id=None) if lock else found
+    def candidate(tx: Any, device_id: Any) -> Any:
+        found = real(tx, device_id)
+        return None if found is None else found._replace(open_attempt_id=None)
 
-    patch.setattr(polls, "get_device", get_device)
+    patch.setattr(polls, "candidate", candidate)
 
 
 def offer_after_cancel(patch: Patch) -> None:

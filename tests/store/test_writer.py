@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -240,8 +241,8 @@ async def test_what_is_kept_is_forgotten_when_it_is_written(database: Database) 
     assert await database.transact_brief(story) == [0, 0, 1, 2, 1]
 
 
-async def test_what_is_kept_does_not_outlive_its_batch(database: Database) -> None:
-    """The next batch, and a batch that is run again, read anew."""
+async def test_what_is_kept_is_never_what_was_undone(database: Database) -> None:
+    """After a write, and in a batch that is run again, it is read anew."""
 
     def count(tx: Tx) -> int:
         return tx.kept(_count)
@@ -262,6 +263,47 @@ async def test_what_is_kept_does_not_outlive_its_batch(database: Database) -> No
     )
     assert outcomes[0] == outcomes[2] == 1
     assert isinstance(outcomes[1], LookupError)
+    assert await database.transact(count) == 1
+
+
+async def test_what_is_kept_is_known_until_anybody_writes_it(
+    sqlite_database: Database, other: sqlite3.Connection
+) -> None:
+    """Batches of either kind read it once for all, until it is written here or by another process."""
+    reads: list[int] = []
+
+    def read(tx: Tx) -> int:
+        reads.append(_count(tx))
+        return reads[-1]
+
+    def count(tx: Tx) -> int:
+        return tx.kept(read)
+
+    for change in (sqlite_database.transact_brief, sqlite_database.transact):
+        assert await change(count) == 0
+    assert reads == [0]
+    await sqlite_database.transact(_add, "here")
+    for _ in range(3):
+        assert await sqlite_database.transact_brief(count) == 1
+    assert reads == [0, 1]
+    _add(SqliteTx(other), "elsewhere")
+    for change in (sqlite_database.transact, sqlite_database.transact_brief):
+        assert await change(count) == 2
+    assert reads == [0, 1, 2]
+
+
+def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many rows are asked for, the memory of them is not."""
+    monkeypatch.setattr("overair.store.connection._MOST_KEPT", 4)
+    kept: dict[Any, Any] = {}
+
+    def same(tx: Tx, number: int) -> int:
+        return number
+
+    with closing(connect(":memory:")) as memory:
+        tx = SqliteTx(memory, kept=kept)
+        assert [tx.kept(same, n) for n in range(100)] == list(range(100))
+    assert len(kept) <= 4
 
 
 async def test_a_row_of_many_columns_is_the_same_in_one(database: Database) -> None:

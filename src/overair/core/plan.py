@@ -18,6 +18,10 @@ from overair.core.campaign import CampaignStatus
 from overair.core.upgrade import UpgradeState
 from overair.core.window import Windows, end_of, is_open, next_close, next_open, overlap, start_of
 
+_IN_TURN = frozenset({UpgradeState.ACCEPTED, UpgradeState.PENDING})
+_STOPPED = frozenset({CampaignStatus.CANCELLED, CampaignStatus.ABORTED})
+_ENDED = frozenset({CampaignStatus.ENDED, CampaignStatus.FAILED})
+
 
 class Wait(StrEnum):
     """What a device that is not offered anything waits for."""
@@ -152,14 +156,17 @@ _Gate = tuple[date | None, Windows, Wait, Wait]
 
 
 def _not_running(rules: Rules, place: Place, now: datetime) -> Decision | None:
-    if place.state not in (UpgradeState.ACCEPTED, UpgradeState.PENDING):
+    if place.state not in _IN_TURN:
         checks = place.state is UpgradeState.REQUESTED
         return Decision(offer=False, wait=Wait.CHECKS if checks else Wait.DONE)
-    if rules.status is CampaignStatus.REQUEST_PENDING:
-        return Decision(offer=False, wait=Wait.CHECKS)
-    if rules.status is CampaignStatus.REQUEST_QUEUED:
-        return Decision(offer=False, wait=Wait.START, until=max(now, start_of(rules.start_date)))
-    if rules.status is not CampaignStatus.SCHEDULED or now >= rules.ends_at:
+    if rules.status is not CampaignStatus.SCHEDULED:
+        if rules.status is CampaignStatus.REQUEST_PENDING:
+            return Decision(offer=False, wait=Wait.CHECKS)
+        if rules.status is CampaignStatus.REQUEST_QUEUED:
+            begins = max(now, start_of(rules.start_date))
+            return Decision(offer=False, wait=Wait.START, until=begins)
+        return Decision(offer=False, wait=Wait.OVER)
+    if now >= rules.ends_at:
         return Decision(offer=False, wait=Wait.OVER)
     if not _begun(rules.start_date, now):
         # Whoever started it has a clock ahead of this one.
@@ -243,16 +250,12 @@ def link(
     artifact (``http-ddi.md`` 6). The stop of a campaign is obeyed at once, also before the engine
     has carried it to this attempt.
     """
-    if state is AttemptState.CANCELLING:
-        return Link.CANCEL
     if state not in LINKED:
-        return Link.NOTHING
+        return Link.CANCEL if state is AttemptState.CANCELLING else Link.NOTHING
     if now >= (rules.ends_at + grace if downloaded else rules.ends_at):
         return Link.NOTHING
-    stopped = rules.status in (CampaignStatus.CANCELLED, CampaignStatus.ABORTED)
-    if stopped and not cancel_refused:
+    if rules.status in _STOPPED and not cancel_refused:
         return Link.NOTHING
-    ended = rules.status in (CampaignStatus.ENDED, CampaignStatus.FAILED)
-    if ended and not downloaded:
+    if rules.status in _ENDED and not downloaded:
         return Link.NOTHING
     return Link.DEPLOYMENT

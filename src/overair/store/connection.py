@@ -34,6 +34,7 @@ V = TypeVar("V")
 BUSY_TIMEOUT_S: Final = 15.0  # how long we wait for another process's lock
 _decode: Final = msgspec.json.Decoder(tuple[Any, ...]).decode
 _WRITTEN: Final = re.compile(r"\s*(?:insert\s+into|update)\s+(\w+)")
+_MOST_KEPT: Final = 1024
 _CACHE_KIB: Final = 32 * 1024  # of pages, for the writer; readers share the system's cache
 
 
@@ -47,19 +48,21 @@ class SqliteTx:
         self,
         connection: sqlite3.Connection,
         *,
-        keeps: bool = False,
+        kept: dict[Any, Any] | None = None,
         gathered: Gathered | None = None,
     ) -> None:
         self.connection = connection
+        # For what gives no rows, which is at its end at once: one for all, made once.
+        self._cursor = connection.cursor()
         self.hints: set[Hint] = set()
         # None where nobody settles it at the end: then all is written at once.
         self._gathered = gathered
         # None on a reading connection: there others write between two statements.
-        self._kept: dict[Any, Any] | None = {} if keeps else None
+        self._kept = kept
 
     def one(self, sql: str, params: Sequence[Any] = ()) -> Row | None:
         if self._kept and _forgets(sql):
-            self._kept = {}
+            self._kept.clear()
         row: Row | None = self.connection.execute(sql, params).fetchone()
         return row
 
@@ -69,17 +72,17 @@ class SqliteTx:
 
     def all(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
         if self._kept and _forgets(sql):
-            self._kept = {}
+            self._kept.clear()
         return self.connection.execute(sql, params).fetchall()
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> int:
         if self._kept and _forgets(sql):
-            self._kept = {}
-        return self.connection.execute(sql, params).rowcount
+            self._kept.clear()
+        return self._cursor.execute(sql, params).rowcount
 
     def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         if self._kept and _forgets(sql):
-            self._kept = {}
+            self._kept.clear()
         self.connection.executemany(sql, rows)
 
     def kept(self, fn: Callable[..., T], *args: Any) -> T:
@@ -89,7 +92,10 @@ class SqliteTx:
         try:
             found: T = self._kept[key]
         except KeyError:
-            found = self._kept[key] = fn(self, *args)
+            found = fn(self, *args)
+            if len(self._kept) >= _MOST_KEPT:
+                self._kept.clear()
+            self._kept[key] = found
         return found
 
     def gather(

@@ -110,8 +110,8 @@ class Tx(Protocol):
     def kept(self, fn: Callable[..., T], *args: Any) -> T:
         """``fn(tx, *args)``, of rows that seldom change (``KEPT``), perhaps from before.
 
-        Where nobody else can write until this transaction is over, which may be one of many
-        devices, what was read once is known, until one of these tables is written.
+        Where one connection writes, what was read once is known to all its transactions, until one
+        of these tables is written, or anything by another process.
         """
         ...
 

@@ -42,7 +42,7 @@ class Branch(SqliteTx):
 
     def __init__(self, database: "SmallDatabase", connection: Any) -> None:
         # As the writer does it: what seldom changes is read once in a transaction.
-        super().__init__(connection, keeps=True)
+        super().__init__(connection, kept={})
         self._database = database
         self._writes: set[str] = set()
 

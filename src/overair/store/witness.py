@@ -9,7 +9,7 @@ Not in here: what is right (``simulation/invariants``).
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from overair.store.database import Tx
@@ -77,6 +77,16 @@ _TRIGGERS: Final = (
             'status', new.status, 'uuid', new.uuid, 'version', new.api_version, 'told', {_TOLD})
         from (select 1), (select new.account_id as account_id, new.api_version as api_version) c;
     end""",
+    """create trigger witness_lease after update of lease_owner on campaign
+    when old.lease_owner <> new.lease_owner begin
+        insert into witness (what, row_id, old, new)
+        values ('lease', new.id, old.lease_owner, new.lease_owner);
+    end""",
+    """create trigger witness_letter_lease after update of lease_owner on callback_message
+    when old.lease_owner <> new.lease_owner begin
+        insert into witness (what, row_id, old, new)
+        values ('lease', new.id, old.lease_owner, new.lease_owner);
+    end""",
     """create trigger witness_licensed after insert on license begin
         insert into witness (what, row_id, new) values ('license', new.device_id, 'assigned');
     end""",
@@ -116,6 +126,11 @@ def install(tx: Tx) -> None:
     """Put the witness into a database."""
     for statement in _TRIGGERS:
         tx.execute(statement)
+
+
+def place(tx: Tx, zones: Mapping[str, str]) -> None:
+    """Say in which time zones devices are, by their IMEI: before anybody looks."""
+    tx.many("update device set time_zone = ? where imei = ?", [(z, i) for i, z in zones.items()])
 
 
 def since(tx: Tx, after: int) -> list[Seen]:

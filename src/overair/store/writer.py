@@ -15,6 +15,9 @@ The event loop never waits for anybody's lock: if another process writes, the ba
 which waits. Nor does it sort out failures: if a function fails, everything is undone and the thread
 runs the batch again, each function under a savepoint of its own, so that one undoes only itself.
 
+What all devices share is cheap for each: it is read once and known to all batches (``Tx.kept``), until
+somebody writes it, be it another process; and it is written once, at the end of a batch (``Tx.gather``).
+
 A caller is told when its function is on disk, and not before; until then no reader sees it either.
 One that goes away does not stop what it asked for.
 """
@@ -99,6 +102,8 @@ class Writer:
         self._hand = hand
         self._brief: deque[_Job] = deque()
         self._long: deque[_Job] = deque()
+        self._kept: dict[Any, Any] = {}  # of all transactions here (``Tx.kept``)
+        self._version = -1  # which the database had when that was read
         self._was_brief = False  # the last batch
         self._called = False  # a turn is due in the loop
         self._lent = False  # the thread has the connection
@@ -151,9 +156,10 @@ class Writer:
     def _run_here(self, batch: _Batch) -> SqliteTx | None:
         """Run all of them, and leave the commit; None if nothing was done."""
         gathered = Gathered()
-        tx = SqliteTx(self._connection, keeps=True, gathered=gathered)
+        tx = SqliteTx(self._connection, kept=self._kept, gathered=gathered)
         try:
             self._connection.execute("begin immediate")  # which does not wait
+            self._look_for_others()
             for job in batch:
                 job.value = job.fn(tx)
             gathered.settle_all(tx)
@@ -225,7 +231,7 @@ class Writer:
         """Run and commit all of them; None if one failed and nothing was done."""
         self._begin()
         gathered = Gathered()
-        tx = SqliteTx(self._connection, keeps=True, gathered=gathered)
+        tx = SqliteTx(self._connection, kept=self._kept, gathered=gathered)
         try:
             for job in batch:
                 job.value = job.fn(tx)
@@ -233,7 +239,7 @@ class Writer:
         except Exception:  # it will be raised again, and given to its caller
             if not self._connection.in_transaction:
                 raise  # a full disk may have rolled it back already
-            self._connection.execute("rollback")
+            self._undo()
             return None
         self._connection.execute("commit")
         return tx.hints
@@ -245,7 +251,7 @@ class Writer:
         self._begin()
         for job in batch:
             gathered = Gathered()
-            tx = SqliteTx(connection, keeps=True, gathered=gathered)
+            tx = SqliteTx(connection, kept=self._kept, gathered=gathered)
             connection.execute("savepoint job")
             try:
                 job.value = job.fn(tx)
@@ -255,6 +261,7 @@ class Writer:
                 if not connection.in_transaction:
                     raise
                 connection.execute("rollback to job")
+                self._kept.clear()
                 job.error = translate(error) if isinstance(error, sqlite3.Error) else error
             connection.execute("release job")
         connection.execute("commit")
@@ -267,6 +274,14 @@ class Writer:
             self._connection.execute("begin immediate")
         finally:
             self._connection.execute("pragma busy_timeout = 0")
+        self._look_for_others()
+
+    def _look_for_others(self) -> None:
+        """Forget what is kept if another process has written. Nobody else can from here on."""
+        (version,) = self._connection.execute("pragma data_version").fetchone()
+        if version != self._version:
+            self._version = version
+            self._kept.clear()
 
     def _fail(self, batch: _Batch, error: StoreError) -> None:
         self._undo()
@@ -274,6 +289,7 @@ class Writer:
             job.error = error
 
     def _undo(self) -> None:
+        self._kept.clear()  # it may have been read of what was never committed
         with contextlib.suppress(sqlite3.Error):
             if self._connection.in_transaction:
                 self._connection.execute("rollback")
