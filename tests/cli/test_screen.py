@@ -8,10 +8,14 @@ from rich.text import Text
 
 from overair.cli import run
 from overair.cli.screen import Screen, columns
-from overair.clock import ManualClock
+from overair.clock import ManualClock, SystemClock
+from overair.config import Settings
+from overair.core.ids import CampaignId
+from overair.engine import advance, schedule
 from overair.store import campaigns, open_database, subscriptions
 from overair.store.database import Tx
 from tests.engine import stock
+from tests.installation import OVERAIR
 
 HOSTILE = "[/bold]\x1b[2J\x9b2J\x07:smile:"
 SHOWN = (
@@ -77,3 +81,41 @@ def test_ids_are_whole_on_a_narrow_terminal(
     assert uuid in out
     assert SHOWN in out.replace("\n", "")
     assert max(map(len, out.splitlines())) <= 80
+
+
+async def test_a_campaign_that_is_watched_into_a_pipe(tmp_path: Path) -> None:
+    """Each change is a line, when it happens; the last is its end."""
+    url = f"sqlite:///{tmp_path / 'overair.db'}"
+    db = open_database(url, SystemClock())
+    await db.start()
+    try:
+
+        def fill(tx: Tx) -> CampaignId:
+            account_id = stock.add_account(tx)
+            subscriptions.create(tx, account_id, "TS-HFOTA-EVNT", 0, stock.NOW)
+            stock.add_devices(tx, account_id, [1])
+            return stock.schedule(tx, account_id, [1])
+
+        def stop(tx: Tx) -> None:
+            campaign = campaigns.by_id(tx, made)
+            schedule.stop_campaign(tx, campaign, stock.NOW, abortable=True)
+            advance.release(tx, made, Settings(), stock.NOW)
+            advance.release(tx, made, Settings(), stock.NOW)
+
+        made = await db.transact(fill)
+        uuid = (await db.read(campaigns.by_id, made)).uuid
+        watcher = await asyncio.create_subprocess_exec(
+            *OVERAIR, "campaign", "watch", uuid, "--database", url,
+            stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        assert watcher.stdout is not None
+        async with asyncio.timeout(30):
+            first = await watcher.stdout.readline()
+            assert first.decode().endswith("scheduled        1 accepted\n")
+            await db.transact(stop)
+            rest = (await watcher.stdout.read()).decode().splitlines()
+            assert await watcher.wait() == 0
+        assert rest[-1].endswith("aborted          1 aborted")
+        assert len(rest) <= 2
+    finally:
+        await db.close()

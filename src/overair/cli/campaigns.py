@@ -116,14 +116,17 @@ def watch(
     campaign_id: Annotated[str, Parameter(help="The campaign's id (a UUID).")],
     common: Common = DEFAULT,
 ) -> int:
-    """Watch one campaign's progress until it is over. With --json: a line for each change."""
+    """Watch one campaign's progress until it is over. In a pipe, or with --json: a line for each change."""
     asyncio.run(_watch(campaign_id, common))
     return 0
 
 
 async def _watch(campaign_id: str, common: Common) -> None:
-    live = None if common.as_json else Live(console=Screen(), refresh_per_second=4)
-    last: dict[str, Any] | None = None
+    screen = Screen()
+    # In a pipe a picture would be there when all is over.
+    drawn = not common.as_json and screen.is_terminal
+    live = Live(console=screen, refresh_per_second=4) if drawn else None
+    last = ""
     async with opened(common.settings()) as installation:
         with live or contextlib.nullcontext():
             while True:
@@ -132,16 +135,20 @@ async def _watch(campaign_id: str, common: Common) -> None:
                     raise _unknown(campaign_id)
                 if live is not None:
                     live.update(picture(*found))
-                elif (now := _as_json(*found)) != last:
-                    print(_line(now), flush=True)
+                elif (now := _line(*found, as_json=common.as_json)) != last:
+                    at = "" if common.as_json else f"{installation.clock.now():%d %b %H:%M:%S}  "
+                    print(at + now, flush=True)
                     last = now
                 if found[0].status in FINAL and found[0].closing is None:
                     return
                 await installation.clock.sleep(WATCH_S)
 
 
-def _line(value: dict[str, Any]) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
+def _line(campaign: Campaign, counts: Counts, *, as_json: bool) -> str:
+    """All that may change of a campaign."""
+    if as_json:
+        return json.dumps(_as_json(campaign, counts), ensure_ascii=False, default=str)
+    return f"{campaign.status.value:<15}  {_counted(counts)}".rstrip()
 
 
 def _unknown(campaign_id: str) -> CommandError:
