@@ -101,7 +101,7 @@ mutation: $(MUTATION) ## Change the core's rules in one place at a time; the tes
 	nice -n 10 $(BIN)/python -m scripts.mutation --jobs $(WORKERS) $(ARGS)
 
 .PHONY: fuzz
-fuzz: $(DEV) ## Run the property tests long: 5000 examples each
+fuzz: $(DEV) ## Run the property tests long, 5000 examples each, and the decoders with inputs from new seeds
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -n $(WORKERS) -m 'not slow and not swupdate' tests/core tests/protocols tests/api tests/devices/lwm2m/test_dtls.py $(PYTEST)
 
 .PHONY: pins

@@ -1,10 +1,11 @@
-"""The bounded part of fuzzing: a hundred thousand payloads from one seed, grown from real ones.
+"""Fuzzing: a hundred and twenty thousand payloads from one seed, grown from real ones; more in ``make fuzz``.
 
 Whatever a device sends, it is readings or an error of this room; and what comes of it can be looked at.
 """
 
 import random
 import tracemalloc
+from collections import Counter
 
 from overair.protocols.coap.values import Request
 from overair.protocols.lwm2m.bootstrap import (
@@ -24,13 +25,14 @@ from overair.protocols.lwm2m.values import (
     as_opaque,
     as_text,
 )
-from tests.protocols.coap.test_hostile import mutated
+from tests.protocols.coap.test_hostile import SEED, TIMES, mutated
 from tests.protocols.lwm2m.payloads import LISTS, PAYLOADS
 
-SEED = 20260302
-PAYLOAD_COUNT = 80_000
-REGISTERS = 20_000
-BOOTSTRAPS = 20_000
+PAYLOAD_COUNT = 80_000 * TIMES
+REGISTERS = 20_000 * TIMES
+BOOTSTRAPS = 20_000 * TIMES
+# At least so many of each: TLV, SenML JSON, SenML CBOR, LwM2M JSON, LwM2M CBOR, CBOR, text.
+EACH = {11542: 10_000, 110: 5_000, 112: 10_000, 11543: 5_000, 11544: 5_000, 60: 5_000, 0: 5_000}
 # JSON is built before it can be counted: 64 KiB of empty records are 6 MiB.
 MOST_MEMORY = 8 * 1024 * 1024
 
@@ -40,10 +42,12 @@ def test_any_payload_is_read_or_missing() -> None:
     dice = random.Random(SEED)
     formats = [content_format for content_format, _ in PAYLOADS]
     read = 0
+    tried = Counter[int | None]()
     for _ in range(PAYLOAD_COUNT):
         content_format, original = dice.choice(PAYLOADS)
         if dice.random() < 0.1:
             content_format = dice.choice(formats)
+        tried[content_format] += 1
         path = dice.choice([(), (4,), (4, 0), (5, 0, 3), (5, 0, 8, 1)])
         try:
             readings = decode(content_format, path, mutated(dice, original), 1_700_000_000)
@@ -57,6 +61,7 @@ def test_any_payload_is_read_or_missing() -> None:
         read_connectivity(readings)
         read_firmware(readings)
     assert read > PAYLOAD_COUNT // 10
+    assert not {kind: tried[kind] for kind, least in EACH.items() if tried[kind] < least}
 
 
 def test_any_registration_is_read_or_refused() -> None:
