@@ -203,4 +203,6 @@ def _check_lwm2m(rules: Lwm2m) -> None:
             raise ConfigError(f"settings: lwm2m.{name}: is one of 16, 32, 64, … 1024")
     for name, model in rules.models.items():
         if 0 < model.ack_random_factor < 1:
-            raise ConfigError(f"settings: lwm2m.models.{name}.ack_random_factor: is 1 or more, or 0")
+            raise ConfigError(
+                f"settings: lwm2m.models.{name}.ack_random_factor: is 1 or more, or 0"
+            )
