@@ -1,6 +1,5 @@
 """What follows what in a transfer: every rule of lwm2m 9 and 10, and of 14 where it is about blocks."""
 
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,6 +1,5 @@
 """Datagrams are read strictly: the first half of the table of lwm2m 14."""
 
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
