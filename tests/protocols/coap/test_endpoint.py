@@ -204,14 +204,15 @@ def test_nothing_that_is_said_unasked_is_longer_than_what_came() -> None:
 
 def test_the_memory_is_bounded() -> None:
     """The oldest answers are forgotten when there are too many."""
-    side = Endpoint(entropy=entropy(), limits=CoapLimits(remembered=3))
+    side = Endpoint(entropy=entropy(), limits=CoapLimits(remembered=9))
     post = Request(method=Code.POST, path=("rd",))
-    for mid in range(5):
+    for mid in range(10):
         event = _incoming(side, request_datagram(post, mid=mid))
         side.respond(event.exchange, CHANGED, T0)
     side.drain()
     assert len(side.receive(DEVICE, request_datagram(post, mid=0), T0)) == 1
-    assert side.receive(DEVICE, request_datagram(post, mid=4), T0) == []
+    assert side.receive(DEVICE, request_datagram(post, mid=9), T0) == []
+    assert side.receive(DEVICE, request_datagram(post, mid=2), T0) == []
 
 
 # What we ask
