@@ -21,6 +21,7 @@ COALESCE_MS: Final = 5000
 # Of refused ones one an hour: a month of them leaves room in the history for the real ones.
 REFUSED_MS: Final = 3600 * 1000
 FLUSH_S: Final = 1.0
+MOST_PAUSE_S: Final = 30.0
 PIECE: Final = 2000
 # While the database is away, so much is kept; then the oldest goes.
 MAX_WAITING: Final = 500_000
@@ -92,8 +93,8 @@ class SeenBuffer:
         """Check-ins not written yet."""
         return len(self._waiting)
 
-    async def flush(self) -> None:
-        """Write what was noted. What cannot be written is kept for the next time."""
+    async def flush(self) -> bool:
+        """Write what was noted. False: it cannot be written, and is kept for the next time."""
         # In pieces, so that neither the event loop nor a device's report waits for all of them.
         for _ in range(0, len(self._waiting), PIECE):
             piece, self._waiting = self._waiting[:PIECE], self._waiting[PIECE:]
@@ -106,14 +107,19 @@ class SeenBuffer:
                     waiting=len(self._waiting),
                     error=str(error),
                 )
-                return
+                return False
+        return True
 
     async def run(self) -> None:
-        """Flush once a second of the wall's time, while there is anything, until cancelled."""
+        """Flush once a second of the wall's time, while there is anything, until cancelled.
+
+        A database that cannot be written to is tried less and less often, down to twice a minute.
+        """
+        pause_s = FLUSH_S
         while True:
             await self._some.wait()
-            await asyncio.sleep(FLUSH_S)
-            await self.flush()
+            await asyncio.sleep(pause_s)
+            pause_s = FLUSH_S if await self.flush() else min(2 * pause_s, MOST_PAUSE_S)
             if not self._waiting:
                 self._some.clear()
 
