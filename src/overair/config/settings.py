@@ -150,7 +150,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     windows_in_device_time: Annotated[
         bool,
         Meta(
-            description="Read a campaign's hours in the device's own time zone, where it has one, instead of UTC."
+            description="Read a campaign's hours in the device's own time zone, where it has one, instead of UTC. Those of v3 campaigns are UTC always: they are slots of cells."
         ),
     ] = False
     check_account_name: Annotated[

@@ -9,6 +9,7 @@ from overair.core.attempt import AttemptState
 from overair.core.ids import AttemptId, DeviceId, UpgradeId
 from overair.core.plan import Place, decide
 from overair.core.protocols import PUSHED
+from overair.core.terms import TERMS
 from overair.core.upgrade import UpgradeState
 from overair.store import campaigns, jobs, polls
 from overair.store.database import Tx
@@ -62,7 +63,9 @@ def _job(tx: Tx, device_id: DeviceId, found: UnderWay, settings: Settings, now: 
     )
     if in_window and found.upgrade_state is not UpgradeState.QUEUED:
         # The pause after a failure was over when the attempt was opened.
-        zone = found.time_zone if settings.windows_in_device_time else None
+        # Slots are of cells, whose devices have one time: there the hours are UTC's always.
+        local = settings.windows_in_device_time and not TERMS[campaign.api_version].slots
+        zone = found.time_zone if local else None
         place = Place(state=found.upgrade_state, zone=ZoneInfo(zone) if zone is not None else UTC)
         in_window = decide(
             campaign.rules, place, now, install_window_alone=settings.install_window_alone
