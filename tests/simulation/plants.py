@@ -34,12 +34,15 @@ def lost_update(patch: Patch) -> None:
 
 
 def double_offer(patch: Patch) -> None:
-    """Whether a device has something to do is looked at in one statement, and acted on in the next."""
+    """Two who ask for one device at once both act on what it was before either of them."""
     real = polls.candidate
+    before: dict[Any, Any] = {}
 
     def candidate(tx: Any, device_id: Any) -> Any:
         found = real(tx, device_id)
-        return None if found is None else found._replace(open_attempt_id=None)
+        if found is None or found.open_attempt_id is None:
+            before[device_id] = found
+        return before[device_id]
 
     patch.setattr(polls, "candidate", candidate)
 

@@ -16,15 +16,15 @@ MOST = 1000
 # Where the search begins.
 BEGIN: dict[plants.Plant, int] = {
     plants.lost_update: 4,
-    plants.double_offer: 1,
-    plants.offer_after_cancel: 84,
-    plants.window_off_by_an_hour: 9,
+    plants.double_offer: 9,
+    plants.offer_after_cancel: 825,
+    plants.window_off_by_an_hour: 7,
     plants.skipped_callback: 1,
     plants.licence_leak: 4,
     plants.lease_ignored: 143,
-    plants.late_result_dropped: 31,
-    plants.retry_without_end: 31,
-    plants.cell_limit_ignored: 87,
+    plants.late_result_dropped: 35,
+    plants.retry_without_end: 23,
+    plants.cell_limit_ignored: 76,
 }
 
 

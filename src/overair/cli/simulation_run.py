@@ -73,6 +73,7 @@ def _many(
     ran = 0
     virtual_s = device_s = 0.0
     faults: Counter[str] = Counter()
+    acts: Counter[str] = Counter()
     totals: Counter[str] = Counter()
     failed: list[Outcome] = []
     for outcome in run_seeds(chosen(), jobs):
@@ -80,6 +81,7 @@ def _many(
         virtual_s += outcome.virtual_s
         device_s += outcome.device_s
         faults.update(outcome.faults)
+        acts.update(outcome.acts)
         totals.update(
             commits=outcome.commits,
             requests=outcome.requests,
@@ -100,23 +102,28 @@ def _many(
                 "virtualSeconds": virtual_s,
                 "seconds": took_s,
                 "faults": dict(sorted(faults.items())),
+                "acts": dict(sorted(acts.items())),
                 **totals,
             }
         )
         return 1 if failed else 0
-    injected = ", ".join(f"{number} {kind}" for kind, number in sorted(faults.items()) if number)
     screen.print(
         f"{ran} seeds in {took_s:.0f} s, {len(failed)} failed: {device_s / _YEAR_S:.2f} device-years,"
         f" {totals['campaigns']} campaigns, {totals['attempts']} attempts,"
         f" {totals['requests']} requests, {totals['commits']} commits."
     )
-    screen.print(f"Faults: {injected or 'none'}.")
+    screen.print(f"Faults: {_listed(faults)}.")
+    screen.print(f"Operators: {_listed(acts)}.")
     if failed:
         screen.print(
             f"Look at one with `overair simulation run --seed {failed[0].seed} --trace`, or make it"
             " small with --shrink."
         )
     return 1 if failed else 0
+
+
+def _listed(counted: Counter[str]) -> str:
+    return ", ".join(f"{number:,} {kind}" for kind, number in sorted(counted.items())) or "none"
 
 
 def _problems(outcome: Outcome) -> list[str]:
@@ -165,6 +172,7 @@ def _as_json(scenario: Scenario, outcome: Outcome) -> dict[str, Any]:
         "digest": outcome.digest,
         "problems": _problems(outcome),
         "scenario": asdict(scenario),
-        "faults": dict(outcome.faults),
+        "faults": dict(sorted(outcome.faults.items())),
+        "acts": dict(sorted(outcome.acts.items())),
         "lines": list(outcome.lines),
     }

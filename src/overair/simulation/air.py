@@ -6,9 +6,11 @@ port is gone.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from contextvars import Context
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import count
 from random import Random
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -20,7 +22,7 @@ from overair.sim.lwm2m.roster import Lwm2mDevice, generate_cells
 from overair.sim.lwm2m.steps import Now
 from overair.sim.requests import Answer, Fetch
 from overair.simulation.devices import Surroundings, as_answer
-from overair.simulation.net import BASE, NoAnswerError
+from overair.simulation.net import BASE, REORDERED, NoAnswerError
 from overair.simulation.process import Incarnation
 from overair.simulation.scenario import SimulatedDevice, Trouble
 from overair.simulation.template import VERSIONS
@@ -70,6 +72,13 @@ class ServerSocket:
         self._on_datagrams([(datagram, address)])
 
 
+@dataclass
+class Latest:
+    """The latest datagram of those that arrived, by the order in which they were sent."""
+
+    number: int = -1
+
+
 class Air:
     """What is between the server and the devices."""
 
@@ -79,6 +88,7 @@ class Air:
         self.socket: ServerSocket | None = None
         self._actors: dict[str, Lwm2mActor] = {}
         self._down = Random(f"{around.seed}/air")
+        self._numbers = count()
 
     def add(self, actor: "Lwm2mActor") -> None:
         self._actors[actor.imei] = actor
@@ -91,16 +101,34 @@ class Air:
         """Send, from the server."""
         actor = self._actors.get(imei)
         if actor is not None:
+            number = next(self._numbers)
             for delay_s in self._delays(actor.name, self._down):
                 # In nobody's name: it is under way, whatever becomes of who sent it.
-                self.around.loop.call_later(delay_s, actor.hear, channel, data, context=Context())
+                self.around.loop.call_later(
+                    delay_s, self._reach, actor, channel, data, number, context=Context()
+                )
+
+    def _reach(self, actor: "Lwm2mActor", channel: int, data: bytes, number: int) -> None:
+        self._compare(actor.down, number)
+        actor.hear(channel, data)
 
     def to_server(self, actor: "Lwm2mActor", channel: int, data: bytes) -> None:
         """Send, from a device."""
+        number = next(self._numbers)
         for delay_s in self._delays(actor.name, actor.dice):
-            self.around.loop.call_later(delay_s, self._arrive, (actor.imei, channel), data)
+            self.around.loop.call_later(
+                delay_s, self._arrive, actor, (actor.imei, channel), data, number
+            )
 
-    def _arrive(self, address: Any, data: bytes) -> None:
+    def _compare(self, latest: "Latest", number: int) -> None:
+        """Notice that one overtook another."""
+        if number < latest.number:
+            self.around.network.count(REORDERED)
+        else:
+            latest.number = number
+
+    def _arrive(self, actor: "Lwm2mActor", address: Any, data: bytes, number: int) -> None:
+        self._compare(actor.up, number)
         socket = self.socket
         if socket is not None and socket.process.alive:
             self.around.loop.call_soon(
@@ -142,6 +170,8 @@ class Lwm2mActor:
             cells=cells,
             seed=around.seed,
         )
+        self.up, self.down = Latest(), Latest()
+        self.skew_s = 0.0
         self._ran: list[str] = []
         self._started = False
         self._timer: asyncio.TimerHandle | None = None
@@ -176,6 +206,16 @@ class Lwm2mActor:
             self.device.switch(self._now(), on=False)
             self._settle()
 
+    def set_clock(self, off_s: float) -> None:
+        """Set its clock so far off."""
+        self.skew_s = off_s
+        if self._started:
+            self._settle()
+
+    def fates(self) -> Counter[str]:
+        """What was to become of its attempts."""
+        return Counter(work.fate for work in self.device.journal.work)
+
     def hear(self, channel: int, data: bytes) -> None:
         """A datagram arrived."""
         if self._started:
@@ -184,7 +224,7 @@ class Lwm2mActor:
 
     def _now(self) -> Now:
         # A hair later, so that a time that was computed in another way is not just before it.
-        now = self._around.now().timestamp() + A_HAIR_S
+        now = self._around.now().timestamp() + self.skew_s + A_HAIR_S
         return Now(now, self._around.loop.time() + A_HAIR_S)
 
     def _settle(self) -> None:

@@ -28,7 +28,9 @@ class Pulse:
         self._loop = loop
         self._nap_s = nap_s
         self._stirs = 0
-        self._seen: dict[object, tuple[int, float]] = {}  # who looked: after which stir, and then slept
+        self._seen: dict[
+            object, tuple[int, float]
+        ] = {}  # who looked: after which stir, and then slept
         self._napping: list[asyncio.Future[None]] = []
 
     def stir(self) -> None:

@@ -10,16 +10,15 @@ What a device did is in its core's journal; what all its lives did is in ``truth
 import asyncio
 import json
 import re
-from collections.abc import Callable, Mapping
-from contextvars import Context
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from random import Random
-from types import TracebackType
-from typing import Any, Final, Self, assert_never
+from typing import Any, Final, assert_never
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
-from overair.push.transport import Contact, Sent
 from overair.sim import requests
 from overair.sim.http import device as http_core
 from overair.sim.http import profile as http_profile
@@ -33,7 +32,7 @@ from overair.sim.omadm.roster import OmadmDevice
 from overair.sim.omadm.tally import Tally as OmadmTally
 from overair.simulation.loop import VirtualLoop
 from overair.simulation.net import BASE, Network, NoAnswerError, Response
-from overair.simulation.scenario import SimulatedDevice, Trouble
+from overair.simulation.scenario import SimulatedDevice
 from overair.simulation.template import ACCOUNT, NETWORK
 from overair.simulation.transcript import Transcript
 
@@ -119,6 +118,8 @@ class HttpActor:
         self._lives: list[http_core.Device] = []
         self._task: asyncio.Task[None] | None = None
         self._file: tuple[bytes, int, bool] | None = None
+        self._zone: tzinfo = ZoneInfo(plan.zone) if plan.zone else UTC
+        self.skew_s = 0.0
         self._headers = {
             "Authorization": f"TargetToken {sim.token}",
             "User-Agent": _TWO_PHASE_AGENT if plan.two_phase else "swupdate-simulated/1",
@@ -157,6 +158,14 @@ class HttpActor:
             self._task = None
         self._file = None
 
+    def set_clock(self, off_s: float) -> None:
+        """Set its clock so far off: it polls by it, and says what it shows."""
+        self.skew_s = off_s
+
+    def fates(self) -> Counter[str]:
+        """What was to become of its attempts."""
+        return self._tally.fates
+
     @property
     def is_on(self) -> bool:
         return self._task is not None
@@ -176,16 +185,25 @@ class HttpActor:
             step = life.send(await self._perform(step))
 
     def _reply(self, **known: Any) -> http_steps.Reply:
-        return http_steps.Reply(now=self._around.now().timestamp(), **known)
+        return http_steps.Reply(now=self._around.now().timestamp() + self.skew_s, **known)
+
+    def _dated(self, body: bytes) -> bytes:
+        """A report with the time of its clock: local, and without a zone, as clients write it."""
+        at = self._around.now() + timedelta(seconds=self.skew_s)
+        report = json.loads(body)
+        report["time"] = f"{at.astimezone(self._zone):%Y%m%dT%H%M%S}"
+        return json.dumps(report).encode()
 
     async def _perform(self, step: http_steps.Step) -> http_steps.Reply:
         try:
             match step:
                 case http_steps.Ask():
-                    headers = dict(self._headers)
+                    headers, body = dict(self._headers), step.body or b""
                     if step.body is not None:
                         headers["Content-Type"] = "application/json"
-                    answer = await self._ask(step.method, step.url, headers, step.body or b"")
+                    if step.url.endswith("/feedback") and (self.plan.zone or self.skew_s):
+                        body = self._dated(body)
+                    answer = await self._ask(step.method, step.url, headers, body)
                     if answer.cut:
                         return self._reply(error="cut")
                     return self._reply(status=answer.status, body=answer.body)
@@ -235,6 +253,7 @@ class OmadmActor:
         self.imei = sim.imei
         self._around = around
         self._dice = Random(f"{around.seed}/{plan.name}/network")
+        self._tally = OmadmTally()
         behaviour = CLUMSY_OMADM if plan.clumsy else CAREFUL_OMADM
         if plan.sleepy:
             behaviour = replace(behaviour, off_at_night=0.4, off_for_days=0.3, erratic=0.3)
@@ -242,9 +261,10 @@ class OmadmActor:
             sim,
             f"{BASE}/dm",
             behaviour=behaviour,
-            tally=OmadmTally(),
+            tally=self._tally,
             seed=around.seed,
         )
+        self.skew_s = 0.0
         self._started = False
         self._task: asyncio.Task[None] | None = None
         self._telling: set[asyncio.Task[None]] = set()
@@ -262,23 +282,36 @@ class OmadmActor:
     def start(self, after_s: float) -> None:
         """Switch it on."""
         if self._started:
-            self._follow(self.core.switch(self._around.now(), on=True))
+            self._follow(self.core.switch(self._now(), on=True))
             return
         self._around.loop.call_later(after_s, self._begin)
 
     def _begin(self) -> None:
         self._started = True
-        self._follow(self.core.start(self._around.now()))
+        self._follow(self.core.start(self._now()))
 
     def stop(self) -> None:
         """Pull its plug."""
         if self._started:
-            self._follow(self.core.switch(self._around.now(), on=False))
+            self._follow(self.core.switch(self._now(), on=False))
+
+    def set_clock(self, off_s: float) -> None:
+        """Set its clock so far off."""
+        self.skew_s = off_s
+        if self._started:
+            self._arm()
+
+    def fates(self) -> Counter[str]:
+        """What was to become of its attempts."""
+        return self._tally.fates
+
+    def _now(self) -> datetime:
+        return self._around.now() + timedelta(seconds=self.skew_s)
 
     def hear(self, package: bytes) -> None:
         """A notification reached it."""
         if self._started:
-            self._follow(self.core.receive_push(package, self._around.now()))
+            self._follow(self.core.receive_push(package, self._now()))
 
     def _follow(self, step: omadm_steps.Step | None) -> None:
         running = self._task
@@ -299,17 +332,17 @@ class OmadmActor:
             self._timer = None
         at = self.core.wake_at
         if at is not None:
-            seconds = max(0.0, (at - self._around.now()).total_seconds())
+            seconds = max(0.0, (at - self._now()).total_seconds())
             self._timer = self._around.loop.call_later(seconds, self._wake)
 
     def _wake(self) -> None:
         self._timer = None
-        self._follow(self.core.handle_timer(self._around.now()))
+        self._follow(self.core.handle_timer(self._now()))
 
     async def _drive(self, step: omadm_steps.Step | None) -> None:
         while step is not None:
             answer = await self._perform(step)
-            step = self.core.receive(step, answer, self._around.now())
+            step = self.core.receive(step, answer, self._now())
             self._arm()
 
     async def _perform(self, step: omadm_steps.Step) -> requests.Answer:
@@ -374,50 +407,3 @@ def as_answer(answer: Response) -> requests.Answer:
         mac=headers.get("x-syncml-hmac", ""),
         error="cut" if answer.cut else "",
     )
-
-
-class SimulatedCarrier:
-    """Brings notifications to devices; who has no power does not hear them."""
-
-    name = "simulated"
-
-    def __init__(
-        self,
-        loop: VirtualLoop,
-        network: Network,
-        transcript: Transcript,
-        actor: Callable[[str], OmadmActor | None],
-        seed: int,
-    ) -> None:
-        self._loop = loop
-        self._network = network
-        self._transcript = transcript
-        self._actor = actor
-        self._seed = seed
-        self._count = 0
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        pass
-
-    async def send(self, contact: Contact, package: bytes, validity: timedelta) -> Sent:
-        actor = self._actor(contact.imei)
-        if actor is None:
-            return Sent.NO_ADDRESS
-        self._count += 1
-        dice = Random(f"{self._seed}/{actor.name}/push/{self._count}")
-        await asyncio.sleep(0.01)
-        if self._network.strikes(Trouble.LOSS, dice, actor.name):
-            self._transcript.note(actor.name, "a notification is lost")
-            return Sent.SENT
-        self._transcript.note(actor.name, "is notified")
-        # In no process's name: what it does outlives the one that notified it.
-        self._loop.call_later(0.05, actor.hear, package, context=Context())
-        return Sent.SENT

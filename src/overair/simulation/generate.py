@@ -4,6 +4,7 @@ Half of what happens is drawn to be ordinary, so that campaigns do run; the othe
 faults are drawn first, a few for each scenario: everything at once hides more than it shows.
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Final
@@ -30,9 +31,21 @@ BEGINNINGS: Final = tuple(
 )
 
 
+# What came later, with dice of its own: seeds go on to mean what they meant.
+LATER: Final = frozenset({Trouble.SKEW})
+TROUBLES: Final = tuple(trouble for trouble in Trouble if trouble not in LATER)
+# Where clocks change in spring and in autumn, by an hour or by half of one, and where they never do.
+ZONES: Final = (
+    "Europe/Berlin",
+    "America/New_York",
+    "America/St_Johns",
+    "Australia/Lord_Howe",
+    "Asia/Kathmandu",
+)
+SKEWS_S: Final = (-DAY_S, -5400.0, -30.0, 30.0, 5400.0, DAY_S)
 # Everything at once hides more than it shows.
 THEMES: Final = (
-    tuple(Trouble),
+    TROUBLES,
     tuple(sorted(WEATHER)),
     (Trouble.CRASH, Trouble.PAUSE, Trouble.CLOCK),
     (Trouble.SLOW_DISK, Trouble.FULL_DISK, Trouble.CRASH),
@@ -58,9 +71,22 @@ def generate(seed: int) -> Scenario:
     # With dice of their own: what came later to be drawn changes nothing of what was there.
     files = _files(Random(f"files/{seed}"), devices, days)
     steps = tuple(sorted((*steps, *files), key=lambda step: step.at))
+    faults = (*faults, *_skews(Random(f"device clocks/{seed}"), devices, days, steps))
+    rules, devices = _at_home(Random(f"zones/{seed}"), rules, devices)
     return Scenario(
         seed=seed, begin=begin, rules=rules, devices=devices, steps=steps, faults=faults
     )
+
+
+def _at_home(
+    dice: Random, rules: Rules, devices: tuple[SimulatedDevice, ...]
+) -> tuple[Rules, tuple[SimulatedDevice, ...]]:
+    """Devices in zones of their own, whose clocks may change while campaigns run."""
+    if dice.random() < 0.7:
+        return rules, devices
+    somewhere = (*ZONES, "")
+    placed = tuple(replace(device, zone=dice.choice(somewhere)) for device in devices)
+    return replace(rules, device_time=True), placed
 
 
 def _rules(dice: Random) -> Rules:
@@ -279,13 +305,27 @@ def _faults(
     ]
     kinds = dice.sample(list(dice.choice(THEMES)), dice.randint(1, 3))
     if dice.random() < 0.3:
-        kinds += dice.sample(list(Trouble), 2)
+        kinds += dice.sample(TROUBLES, 2)
     found: list[Fault] = []
     for kind in kinds:
         for _ in range(dice.choice((1, 2, 4))):
             at = _moment(dice, days, moments)
             found.append(fault_of(dice, kind, devices, rules, at, ends))
     return tuple(sorted(found, key=lambda fault: (fault.at, fault.trouble)))
+
+
+def _skews(
+    dice: Random, devices: tuple[SimulatedDevice, ...], days: int, steps: tuple[Step, ...]
+) -> tuple[Fault, ...]:
+    """Clocks of devices that go wrong, and are put right."""
+    if dice.random() < 0.7:
+        return ()
+    moments = [step.at for step in steps]
+    found = []
+    for _ in range(dice.choice((1, 2, 4))):
+        at = _moment(dice, days, moments)
+        found.append(fault_of(dice, Trouble.SKEW, devices, Rules(), at, []))
+    return tuple(sorted(found, key=lambda fault: fault.at))
 
 
 def _over_an_end(dice: Random, trouble: Trouble, process: str, end: float) -> Fault:
@@ -359,6 +399,14 @@ def fault_of(
             seconds = 30.0 if trouble is Trouble.REBOOT else dice.choice((HOUR_S, DAY_S))
             who = dice.choice(devices).name
             return Fault(at=at, until=at + seconds, trouble=trouble, who=who)
+        case Trouble.SKEW:
+            return Fault(
+                at=at,
+                until=at + dice.choice((60.0, 6 * HOUR_S, 2 * DAY_S)),
+                trouble=trouble,
+                who=dice.choice(devices).name,
+                rate=dice.choice(SKEWS_S),
+            )
         case Trouble.CLOCK:
             return Fault(
                 at=at,

@@ -13,7 +13,7 @@ Not in here: when they are asked, and of what (``judge.py``).
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any, Final, Protocol
 
 from overair.config import Settings
@@ -54,6 +54,8 @@ class Bench(Protocol):
     """The attempts that devices over HTTP know to have installed."""
 
     def two_phase(self, imei: str) -> bool: ...
+
+    def zone(self, imei: str) -> tzinfo: ...
 
     def http_truths(self, world: Any) -> Iterator[tuple[str, Any]]: ...
 
@@ -118,9 +120,10 @@ def only_in_its_days(judge: Bench, seen: Seen) -> Findings:
     if facts["protocol"] != "HTTP":
         return
     two_phase = judge.two_phase(facts["imei"])
+    here = at.astimezone(judge.zone(facts["imei"]))
     if two_phase:
-        if not _within(facts["download"], at):
-            yield f"attempt {seen.row_id} began at {at}, outside {facts['download']}"
+        if not _within(facts["download"], here):
+            yield f"attempt {seen.row_id} began at {here}, outside {facts['download']}"
         return
     overlapping = any(
         _within(facts["download"], moment) and _within(facts["install"], moment)
@@ -128,8 +131,8 @@ def only_in_its_days(judge: Bench, seen: Seen) -> Findings:
     )
     windows = [facts["download"], facts["install"]] if overlapping else [facts["install"]]
     for hours in windows:
-        if not _within(hours, at):
-            yield f"attempt {seen.row_id} began at {at}, outside {hours}"
+        if not _within(hours, here):
+            yield f"attempt {seen.row_id} began at {here}, outside {hours}"
     after = facts["install_after"]
     if after and at < midnight(after):
         yield f"attempt {seen.row_id} began at {at}, before {after}"

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Final
 
-from overair.simulation.generate import HOUR_S, fault_of
+from overair.simulation.generate import HOUR_S, ZONES, fault_of
 from overair.simulation.scenario import (
     DAY_S,
     Action,
@@ -56,12 +56,14 @@ def large(devices: int, *, seed: int = 1) -> Scenario:
             clumsy=dice.random() < 0.2,
             slow=dice.random() < 0.1,
             sleepy=dice.random() < 0.3,
+            zone=dice.choice(ZONES),
         )
         for number in range(devices)
     )
     rules = Rules(
         poll_s=int(8 * HOUR_S),
         nap_s=900.0,
+        device_time=True,
         pilot_devices=PILOT,
         cells=max(1, devices // len(kinds) // IN_A_CELL),
     )

@@ -20,6 +20,8 @@ from overair.simulation.scenario import Fault, Trouble
 
 BASE: Final = "http://fota.test"
 PATIENCE_S: Final = 60.0
+REORDERED: Final = "reordered"
+"""What arrived after something that was sent later: held up, or repeated."""
 LOST_S: Final = (1.0, 60.0, 300.0)
 """For how long a client waits for an answer that does not come, and tries to connect."""
 
@@ -69,15 +71,16 @@ class Network:
         self,
         loop: VirtualLoop,
         hosts: Callable[[], list[Host]],
-        count: Callable[[Trouble], None],
+        count: Callable[[str], None],
         failed: Callable[[str], None],
     ) -> None:
         self._loop = loop
         self._hosts = hosts
-        self._count = count
+        self.count = count
         self._failed = failed
         self._weather: list[Fault] = []
         self.requests = 0
+        self._latest: dict[str, int] = {}  # who asked when for the last time
 
     def set_weather(self, faults: list[Fault]) -> None:
         self._weather = faults
@@ -92,7 +95,7 @@ class Network:
                 and (not fault.who or who.startswith(fault.who))
                 and dice.random() < fault.rate
             ):
-                self._count(trouble)
+                self.count(trouble)
                 return True
         return False
 
@@ -107,18 +110,23 @@ class Network:
     ) -> Response:
         """Ask for something. Raises NoAnswerError."""
         self.requests += 1
+        self._latest[who] = number = self.requests
         await asyncio.sleep(self._latency(dice, who))
         if self.strikes(Trouble.LOSS, dice, who):
             await asyncio.sleep(dice.choice(LOST_S))
             raise NoAnswerError("lost on the way there")
         hosts = self._hosts()
         if not hosts:
-            raise NoAnswerError("refused")
+            # Who is down refuses nothing, so whoever connects waits.
+            await asyncio.sleep(dice.choice(LOST_S))
+            raise NoAnswerError("nobody is there")
         host = hosts[dice.randrange(len(hosts))]
         if self.strikes(Trouble.DUPLICATE, dice, who):
             other = hosts[dice.randrange(len(hosts))]
             later = dice.choice((0.0, 0.5, 30.0))
-            self._loop.call_later(later, self._repeat, other, method, url, headers, body)
+            self._loop.call_later(
+                later, self._repeat, other, who, number, method, url, headers, body
+            )
         exchange = self._begin(host, method, url, headers, body)
         assert exchange.done is not None
         timer = self._loop.call_later(PATIENCE_S, lambda: exchange.end(whole=False))
@@ -151,9 +159,18 @@ class Network:
         return 0.005 + 0.02 * dice.random()
 
     def _repeat(
-        self, host: Host, method: str, url: str, headers: Mapping[str, str], body: bytes
+        self,
+        host: Host,
+        who: str,
+        number: int,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
     ) -> None:
         if host.alive:
+            if self._latest[who] != number:
+                self.count(REORDERED)
             exchange = self._begin(host, method, url, headers, body)
             assert exchange.done is not None
             exchange.done.add_done_callback(lambda _: host.exchanges.discard(exchange))

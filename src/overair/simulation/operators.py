@@ -7,6 +7,7 @@ call without an answer is not repeated: nobody knows whether it was done, as in 
 import asyncio
 import base64
 import json
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
@@ -55,6 +56,7 @@ class Ledger:
 
     campaigns: dict[str, Asked] = field(default_factory=dict)
     uploaded: list[str] = field(default_factory=list)
+    acts: Counter[str] = field(default_factory=Counter)
     done: int = 0
     refused: int = 0
     unanswered: int = 0
@@ -84,6 +86,7 @@ class Operator:
     async def carry_out(self, place: str, step: Step) -> None:
         """Do it."""
         dice = Random(f"{self._seed}/operator/{place}")
+        self._ledger.acts[step.action.value] += 1
         try:
             await self._do(dice, step)
         except NoAnswerError as error:

@@ -48,6 +48,7 @@ class Outcome:
     campaigns: int
     attempts: int
     faults: Counter[str]
+    acts: Counter[str]
     lines: tuple[str, ...]
     errors: tuple[str, ...] = ()
 
@@ -102,8 +103,8 @@ def simulate(scenario: Scenario, template: Template, directory: Path, *, trace: 
             with overhearing(world.judge):
                 try:
                     loop.run_until_complete(world.run())
-                except BrokenError as error:
-                    broken.append(error)
+                except BrokenError:
+                    pass  # the judge has it, and maybe others
                 except (StuckError, EndlessError) as error:
                     broken.append(BrokenError("the system lives", str(error)))
             broken = [*world.judge.broken, *broken]
@@ -127,8 +128,8 @@ def simulate(scenario: Scenario, template: Template, directory: Path, *, trace: 
         requests=world.network.requests,
         campaigns=len(world.ledger.campaigns),
         attempts=world.judge.attempts,
-        faults=world.faults
-        + Counter({kind.value: times for kind, times in world.listeners.troubles.items()}),
+        faults=world.all_faults(),
+        acts=world.all_acts(),
         lines=tuple(transcript.lines),
         errors=tuple(world.errors[:SHOWN]),
     )

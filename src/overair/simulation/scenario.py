@@ -62,6 +62,7 @@ class Trouble(StrEnum):
     REBOOT = "reboot"  # of a device, at any point of its work
     OFF = "off"  # of a device, for a while
     CLOCK = "clock"  # of a process, stepped
+    SKEW = "device clock"  # of a device, stepped
 
 
 WEATHER: Final = frozenset(
@@ -80,6 +81,7 @@ class SimulatedDevice:
     clumsy: bool = False  # downloads break, installations fail
     slow: bool = False  # installing takes hours: somebody has to say yes, perhaps
     sleepy: bool = False  # over OMA-DM: without power at times
+    zone: str = ""  # where it is, for hours in its own time
 
     @property
     def name(self) -> str:
@@ -136,6 +138,7 @@ class Rules:
     requeue_push_s: int = 21_600
     cell_limit: int = 2  # devices of a cell that may begin in one slot
     cells: int = 2
+    device_time: bool = False  # a campaign's hours are those of each device's zone
     shuffled: bool = False
 
 

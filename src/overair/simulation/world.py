@@ -10,21 +10,19 @@ import asyncio
 import contextvars
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from overair.config import Limits, Lwm2m, Omadm, Settings, Slots
 from overair.core.licenses import EVENT, MONTHLY
 from overair.simulation.air import SERVER, Air, Lwm2mActor
+from overair.simulation.carrier import SimulatedCarrier
 from overair.simulation.clock import Pulse
-from overair.simulation.devices import (
-    HttpActor,
-    OmadmActor,
-    SimulatedCarrier,
-    Surroundings,
-)
+from overair.simulation.devices import HttpActor, OmadmActor, Surroundings
 from overair.simulation.disk import Disk, ProcessDiedError
 from overair.simulation.judge import Judge
 from overair.simulation.listeners import Listeners, SimulatedCourier
@@ -50,12 +48,26 @@ from overair.simulation.template import (
     omadm_devices,
 )
 from overair.simulation.transcript import Transcript
+from overair.store import witness
+from overair.store.connection import SqliteTx, connect
 
 Actor = HttpActor | OmadmActor | Lwm2mActor
 
 DOWN_S: Final = 20.0  # from a crash to the next start, at the least
 LOOK_S: Final = 6 * 3600.0  # between two looks at everything
 QUIET_S: Final = DAY_S / 2  # after the last campaign's end, beside the grace
+INSTALLS: Final = "installs"
+# What the protocols' devices have different words for.
+FATES: Final = {
+    "falls back, and says so": "device falls back",
+    "falls back, and says nothing": "device falls back",
+    "falls back, and reports success": "device falls back",
+    "falls back, and reports nothing": "device falls back",
+    "installs, and reports nothing": "device loses its report",
+    "installs, and loses the result": "device loses its report",
+    "forgetful": "device loses its report",
+    "accepts, and does nothing": "device silent",
+}
 UNFORESEEN: Final = "nothing is unforeseen"
 LISTENING: Final = frozenset(
     {
@@ -124,14 +136,22 @@ class World:
             frozenset(self.actors[plan.name].imei for plan in scenario.devices if plan.two_phase)
         )
         self.dead: list[Incarnation] = []
+        self._zones = {
+            self.actors[plan.name].imei: plan.zone for plan in scenario.devices if plan.zone
+        }
+        if scenario.rules.device_time:
+            self.judge.set_zones({imei: ZoneInfo(zone) for imei, zone in self._zones.items()})
+        if self._zones:
+            with closing(connect(str(self.directory / "overair.db"))) as connection:
+                witness.place(SqliteTx(connection), self._zones)
 
     # What others ask of it -----------------------------------------------------------------------
 
     def _hosts(self) -> list[Any]:
         return [p for p in self.processes.values() if p is not None and p.ready]
 
-    def _count(self, trouble: Trouble) -> None:
-        self.faults[trouble.value] += 1
+    def _count(self, what: str) -> None:
+        self.faults[str(what)] += 1
 
     def _failed(self, what: str) -> None:
         self.judge.find(UNFORESEEN, what)
@@ -197,6 +217,8 @@ class World:
             await self._calm()
         finally:
             looking.cancel()
+        if looking.done():
+            looking.result()  # it looks for ever, unless it found something
         self._check()
         await self.judge.at_the_end(self)
 
@@ -218,6 +240,7 @@ class World:
         await self._until(step.at)
         if step.action is Action.SUBSCRIPTION:
             hosts = self._hosts()
+            self.ledger.acts[step.action.value] += 1
             if hosts:
                 terms = _terms(self.scenario)
                 task = self.loop.create_task(
@@ -278,6 +301,12 @@ class World:
                 self.faults[fault.trouble.value] += 1
                 self.disk.full = True
                 later(setattr, self.disk, "full", False)
+            case Trouble.SKEW:
+                actor = self.actors.get(fault.who)
+                if actor is not None:
+                    self.faults[fault.trouble.value] += 1
+                    actor.set_clock(fault.rate)
+                    later(actor.set_clock, 0.0)
             case Trouble.CLOCK:
                 self._set_clock(fault.who, timedelta(seconds=fault.rate))
                 later(self._set_clock, fault.who, timedelta())
@@ -305,6 +334,31 @@ class World:
             return
         actor.start(0.0)
 
+    # What there was of it ------------------------------------------------------------------------
+
+    def all_faults(self) -> Counter[str]:
+        """Everything that went wrong, by kind: what was done to them, and what devices did themselves."""
+        found = self.faults.copy()
+        found.update({kind.value: times for kind, times in self.listeners.troubles.items()})
+        found["lease lost"] += self.judge.leases_lost
+        begin, end = self.scenario.begin, self.transcript.now()
+        for zone in map(ZoneInfo, self._zones.values()):
+            found["daylight saving"] += (
+                begin.astimezone(zone).utcoffset() != end.astimezone(zone).utcoffset()
+            )
+        for actor in self.actors.values():
+            for fate, times in actor.fates().items():
+                if fate != INSTALLS:
+                    found[FATES.get(fate, f"device {fate}")] += times
+        return +found
+
+    def all_acts(self) -> Counter[str]:
+        """What operators did, by kind: each that was begun, and how campaigns were stopped."""
+        found = self.ledger.acts.copy()
+        found["cancel"] += self.judge.moves["cancelled"]
+        found["abort"] += self.judge.moves["aborted"]
+        return +found
+
     def handle(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """What asyncio has nobody to tell."""
         error = context.get("exception")
@@ -328,6 +382,7 @@ def _settings(scenario: Scenario, directory: Path) -> Settings:
         active_poll_interval_s=rules.active_poll_s,
         poll_interval_s=rules.poll_s,
         retry_delay_s=rules.retry_delay_s,
+        windows_in_device_time=rules.device_time,
         grace_s=rules.grace_s,
         callback_private_addresses=True,
         two_phase_user_agents=("rauc-hawkbit",),

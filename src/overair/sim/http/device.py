@@ -257,6 +257,7 @@ class Device:
         self._action_id = action_id
         self._attempts += 1
         self._plan = self._behaviour.draw(self._seed, self.sim.controller_id, self._attempts)
+        self._tally.fates[self._plan.fate.value] += 1
         self._tally.offered += 1
         self._journal.offers.append(action_id)
         self._note(f"offered {action_id}")

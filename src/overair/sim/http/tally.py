@@ -51,8 +51,8 @@ class Tally:
     """The counters that all devices of a fleet share.
 
     ``updated`` and ``failed`` count acknowledged closing reports; ``dropped`` results that had no
-    deployment to be reported to after the restart; ``errors`` answers that no device should get and
-    requests that got none.
+    deployment to be reported to after the restart; ``fates`` what was drawn for attempts; ``errors``
+    answers that no device should get and requests that got none.
     """
 
     polls: int = 0
@@ -65,6 +65,7 @@ class Tally:
     bytes_received: int = 0
     last_error: str = ""
     phases: Counter[Phase] = field(default_factory=Counter)
+    fates: Counter[str] = field(default_factory=Counter)
 
     def snapshot(self, devices: int) -> FleetSnapshot:
         """Freeze the counters."""

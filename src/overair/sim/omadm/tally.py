@@ -55,7 +55,8 @@ class Tally:
     ``pushes_lost`` came while the device was off or restarting, ``pushes_refused`` were not the server's.
     ``accepted`` counts commands to update that were taken on, ``updated`` new versions started, ``failed``
     and ``declined`` attempts that ended so at the device. ``refused`` counts sessions in which one side
-    did not accept the other, ``errors`` answers that no device should get and requests that got none.
+    did not accept the other, ``fates`` counts what was drawn for accepted ones, ``errors`` answers that no
+    device should get and requests that got none.
     """
 
     attaches: int = 0
@@ -73,6 +74,7 @@ class Tally:
     bytes_received: int = 0
     last_error: str = ""
     phases: Counter[Phase] = field(default_factory=Counter)
+    fates: Counter[str] = field(default_factory=Counter)
 
     def snapshot(self, devices: int) -> FleetSnapshot:
         """Freeze the counters."""

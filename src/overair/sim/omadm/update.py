@@ -141,6 +141,7 @@ class Updater:
             self._tree.state = State.DOWNLOAD_PROGRESSING if job.plan.stuck else State.IDLE
         self.job = job
         self._tally.accepted += 1
+        self._tally.fates[job.plan.fate.value] += 1
         return StatusCode.ACCEPTED
 
     def _to_download(
