@@ -34,7 +34,7 @@ from overair.protocols.coap.events import (
     Unheard,
 )
 from overair.protocols.coap.line import Line, Reader
-from overair.protocols.coap.memory import Memory, mark_of
+from overair.protocols.coap.memory import Memory, key_of
 from overair.protocols.coap.message import (
     Message,
     decode_message,
@@ -125,7 +125,7 @@ class Endpoint:
             if exchange.answered is None:
                 exchange.answered = False
                 said = empty_ack(exchange.mid)
-                self._memory.keep(exchange.peer, exchange.mid, exchange.mark, said, now)
+                self._memory.keep(exchange.key, said)
                 self._outgoing.append((exchange.peer, said))
         self._sending.tick(now, events)
         return events
@@ -172,9 +172,9 @@ class Endpoint:
     def _asked(
         self, peer: Peer, message: Message, datagram: bytes, now: float, events: list[Event]
     ) -> None:
-        mid, mark = message.mid, mark_of(datagram)
+        mid, key = message.mid, key_of(peer, datagram)
         confirmable = message.type == _CON
-        said = self._memory.recall(peer, mid, mark, now)
+        said = self._memory.recall(key, now)
         if said is not None:
             if said and confirmable:
                 self._outgoing.append((peer, said))
@@ -184,14 +184,12 @@ class Endpoint:
         except RefusedError as error:
             if confirmable:
                 said = start(_ACK, error.code, mid, message.token)
-                self._memory.begin(peer, mid, mark, said, now)
+                self._memory.begin(key, said, now)
                 self._outgoing.append((peer, said))
             return
         due = now + self._limits.separate_after
-        exchange = Exchange(
-            peer, mid, mark, message.token, confirmable, request, len(datagram), due
-        )
-        self._memory.begin(peer, mid, mark, b"", now)
+        exchange = Exchange(peer, mid, key, message.token, confirmable, request, len(datagram), due)
+        self._memory.begin(key, b"", now)
         if request.block1 is not None and self._whole_bodies:
             whole = self._bodies.add(peer, request, now)
             if isinstance(whole, Response):
@@ -207,8 +205,8 @@ class Endpoint:
     ) -> None:
         mid = message.mid
         asks = message.type != _ACK
-        mark = mark_of(datagram) if asks else 0
-        if asks and (said := self._memory.recall(peer, mid, mark, now)) is not None:
+        key = key_of(peer, datagram)
+        if asks and (said := self._memory.recall(key, now)) is not None:
             if said:
                 self._outgoing.append((peer, said))
             return
@@ -233,7 +231,7 @@ class Endpoint:
             return
         if asks:
             said = empty_ack(mid) if message.type == _CON else b""
-            self._memory.begin(peer, mid, mark, said, now)
+            self._memory.begin(key, said, now)
             if said:
                 self._outgoing.append((peer, said))
         if answers:
@@ -289,9 +287,9 @@ class Endpoint:
         elif exchange.answered is None:
             datagram = start(_ACK, response.code, exchange.mid, exchange.token) + body
             if len(datagram) > self._limits.remembered_bytes and asked.method in _SAFE:
-                self._memory.drop(peer, exchange.mid, exchange.mark)
+                self._memory.drop(exchange.key)
             else:
-                self._memory.keep(peer, exchange.mid, exchange.mark, datagram, now)
+                self._memory.keep(exchange.key, datagram)
             self._outgoing.append((peer, datagram))
         else:
             line = self._sending.lines.known(peer, kept=False)
@@ -305,7 +303,7 @@ class Endpoint:
     def ignore(self, exchange: Exchange) -> None:
         """Say nothing to a request, ever; one that repeats it is looked at anew."""
         exchange.answered = True
-        self._memory.drop(exchange.peer, exchange.mid, exchange.mark)
+        self._memory.drop(exchange.key)
 
     def notify(
         self,

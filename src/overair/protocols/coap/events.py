@@ -23,7 +23,7 @@ class Exchange:
         "answered",
         "confirmable",
         "due",
-        "mark",
+        "key",
         "mid",
         "peer",
         "received",
@@ -35,7 +35,7 @@ class Exchange:
         self,
         peer: Peer,
         mid: int,
-        mark: int,
+        key: int,
         token: bytes,
         confirmable: bool,
         request: Request,
@@ -45,7 +45,7 @@ class Exchange:
         self.peer = peer
         self.mid = mid
         # Which of all messages with that number.
-        self.mark = mark
+        self.key = key
         self.token = token
         self.confirmable = confirmable
         self.request = request

@@ -1,87 +1,71 @@
 """What was said to which message, so that a repeated one gets the same answer (RFC 7252 4.5).
 
-There are as many entries as messages in four minutes, so an entry is a number and a few bytes: which peer and
-message id, as a hash, and until when it counts, and what was said. They are kept in layers, by when they
-came. A layer that is full, or as old as its share of an exchange's lifetime, has a new one laid on it, and the
-lowest goes as a whole: so it is bounded by count, the oldest go first, and none that still counts goes
-by its age.
+A repetition comes from the same peer and is the same, byte for byte, so it is known by a hash of both. Its
+message id alone would not do: a NAT gives the address of one device to another within that time, and what that one
+says under the same id is no repetition, and has no answer that was another's.
 
-A *mark* says which message it was: a NAT gives the address of one device to another within that time, and what
-that one says under the same message id is no repetition, and has no answer that was another's. Nor has who
-shares the hash of another: their marks differ too, and only the newer of both is remembered.
+There are as many entries as messages in four minutes, so an entry is a number and a few bytes, and its age is its
+layer's. A layer that is full, or has been the uppermost for long enough, has a new one laid on it, and the lowest
+goes as a whole: so they are bounded by count and by age, and the oldest go first.
 """
 
-import struct
 from collections import deque
-from typing import Final
+from typing import Final, NamedTuple
 
 from overair.protocols.coap.events import Peer
 from overair.protocols.coap.values import EXCHANGE_LIFETIME
 
-# Until when it counts, and the mark.
-_HEAD: Final = struct.Struct("dI")
-_SIZE: Final = _HEAD.size
-_LAYERS: Final = 9
-# Eight more layers after an entry's own are a lifetime.
-_LAYER_S: Final = EXCHANGE_LIFETIME / (_LAYERS - 1)
-
-Layer = dict[int, bytes]
+LAYERS: Final = 9
+# The first message of a layer is remembered for a lifetime, and its last one for seven eighths of it: after that a
+# message id may mean something new, and repetitions have long ceased (145 s, RFC 7252 4.8.2).
+_LAYER_S: Final = EXCHANGE_LIFETIME / (LAYERS - 1)
 
 
-def mark_of(datagram: bytes) -> int:
-    """Tell a message from others; a repetition is the same, byte for byte."""
-    return hash(datagram) & 0xFFFFFFFF
+class _Layer(NamedTuple):
+    until: float
+    said: dict[int, bytes]
+
+
+def key_of(peer: Peer, datagram: bytes) -> int:
+    """Tell a message from others."""
+    return hash((peer, datagram))
 
 
 class Memory:
-    """Answers by peer and message id; ``most`` of them, or a few more where that is not many."""
+    """Answers by message; ``most`` of them, or one in each layer."""
 
-    __slots__ = ("_layers", "_most", "_top", "_until")
+    __slots__ = ("_each", "_full_at", "_layers", "_top")
 
     def __init__(self, most: int) -> None:
-        self._most = -(-most // _LAYERS)  # in a layer
-        self._top: Layer = {}
-        self._layers: deque[Layer] = deque([self._top], maxlen=_LAYERS)  # the top is the first
-        self._until = 0.0
+        self._each = max(1, most // LAYERS)
+        self._layers: deque[_Layer] = deque(maxlen=LAYERS)  # the uppermost is the first
+        self._top: dict[int, bytes] = {}
+        self._full_at = float("-inf")
 
-    def recall(self, peer: Peer, mid: int, mark: int, now: float) -> bytes | None:
+    def recall(self, key: int, now: float) -> bytes | None:
         """Return what was said, empty if nothing yet; None: that message was never seen."""
-        key = hash((peer, mid))
-        layer = self._layer_with(key)
-        if layer is None:
-            return None
-        entry = layer[key]
-        until, marked = _HEAD.unpack_from(entry)
-        return entry[_SIZE:] if marked == mark and until > now else None
-
-    def begin(self, peer: Peer, mid: int, mark: int, said: bytes, now: float) -> None:
-        """A message that was not seen before; its age counts from now."""
-        if len(self._top) >= self._most or now >= self._until:
-            self._top = {}
-            self._layers.appendleft(self._top)
-            self._until = now + _LAYER_S
-        self._top[hash((peer, mid))] = _HEAD.pack(now + EXCHANGE_LIFETIME, mark) + said
-
-    def keep(self, peer: Peer, mid: int, mark: int, said: bytes, now: float) -> None:
-        """Keep what was said to a message that has begun, unless that is forgotten or another's by now."""
-        key = hash((peer, mid))
-        layer = self._layer_with(key)
-        if layer is not None:
-            before = layer[key]
-            until, marked = _HEAD.unpack_from(before)
-            if marked == mark and until > now:
-                layer[key] = before[:_SIZE] + said
-
-    def drop(self, peer: Peer, mid: int, mark: int) -> None:
-        """Let a repetition be a new message."""
-        key = hash((peer, mid))
-        layer = self._layer_with(key)
-        if layer is not None and _HEAD.unpack_from(layer[key])[1] == mark:
-            del layer[key]
-
-    def _layer_with(self, key: int) -> Layer | None:
-        """Return the uppermost that has it: below may be an older message of that key."""
-        for layer in self._layers:
-            if key in layer:
-                return layer
+        for until, said in self._layers:
+            if key in said:
+                return said[key] if until > now else None
         return None
+
+    def begin(self, key: int, said: bytes, now: float) -> None:
+        """A message that was not seen before."""
+        if len(self._top) >= self._each or now >= self._full_at:
+            self._top = {}
+            self._layers.appendleft(_Layer(now + EXCHANGE_LIFETIME, self._top))
+            self._full_at = now + _LAYER_S
+        self._top[key] = said
+
+    def keep(self, key: int, said: bytes) -> None:
+        """Keep what was said to a message that has begun, unless that is forgotten by now."""
+        for layer in self._layers:
+            if key in layer.said:
+                layer.said[key] = said
+                return
+
+    def drop(self, key: int) -> None:
+        """Let a repetition be a new message."""
+        for layer in self._layers:
+            if layer.said.pop(key, None) is not None:
+                return

@@ -100,7 +100,7 @@ class CoapLimits:
     segment_bytes: int = 255
     observations: int = 8
     queued: int = 32
-    remembered: int = 262_144
+    remembered: int = 196_608
     # An answer that is longer than this, to a request that may be carried out again, is not kept.
     remembered_bytes: int = 128
     # Requests that come in blocks: how long each may be, and how many may be on their way.
