@@ -334,6 +334,12 @@ async def test_a_request_that_breaks_off_changes_nothing(busy: tuple[Peer, int])
     wire = await peer.field.wire()
     await wire.send(raw[:-5])
     await wire.close()
+    wire = await peer.field.wire()
+    await wire.send(raw[:-5])
+    wire.writer.write_eof()  # and it reads on
+    reply = await asyncio.wait_for(wire.reply("POST"), 10)
+    assert (reply.status, reply.json()["errorCode"]) == (400, "ddi.not_readable")
+    await wire.close()
     assert await peer.offered() == action
     assert await peer.field.state(action) == "retrieved"
     assert await peer.field.messages(action) == []

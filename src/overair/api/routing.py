@@ -272,9 +272,10 @@ class Api:
                 route, path = self._match(scope)
                 oauth = route.oauth
                 answer = _encoder.encode(await self._run(route, path, request))
-            except ClientDisconnect:
-                return
             except Exception as error:  # noqa: BLE001 - the last door: nothing leaves but an answer
+                if isinstance(error, ClientDisconnect):
+                    # It may have closed its own side only, and reads on: unanswered, it is told 500.
+                    error = RequestError(Refusal.BINDING)
                 refused = refuse(error, oauth=oauth)
                 if refused.status >= 500:
                     # A full disk is told in a sentence; what nobody foresaw needs its place.

@@ -94,7 +94,8 @@ class Ddi:
         except CrowdedError:
             answer = _refusal(_TooManyError(COME_AGAIN_S))
         except DisconnectError:
-            return
+            # It may have closed its own side only, and reads on; unanswered, it would be told 500.
+            answer = _refusal(DdiError("ddi.not_readable", "the body ends too early"))
         except StoreError as error:
             _log.error("a device could not be answered", path=scope["path"], error=str(error))
             body = encode.encode_error("ddi.unavailable", "the database is not available")

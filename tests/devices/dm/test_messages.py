@@ -244,6 +244,15 @@ async def begun(yard: Yard, path: str = "/dm") -> Wire:
     return wire
 
 
+@pytest.mark.parametrize(("path", "status"), [("/dm", 400), ("/dm/notify/nothing", 200)])
+async def test_bodies_that_break_off(yard: Yard, path: str, status: int) -> None:
+    """Whoever closes its side in the middle of a body, and reads on, is not told that we broke."""
+    wire = await begun(yard, path)
+    wire.writer.write_eof()
+    assert (await asyncio.wait_for(wire.reply("POST"), 10)).status == status
+    await wire.close()
+
+
 @pytest.mark.parametrize("limit", ["SLOW_OF_ONE", "SLOW_IN_ALL"])
 async def test_crowds_of_bodies_that_do_not_come(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str

@@ -17,7 +17,15 @@ import structlog
 from overair.config import Settings
 from overair.core.attempt import AttemptState
 from overair.core.ids import AttemptId
-from overair.devices.asgi import Answer, Request, Send, Slow, SlowError, TooLargeError
+from overair.devices.asgi import (
+    Answer,
+    DisconnectError,
+    Request,
+    Send,
+    Slow,
+    SlowError,
+    TooLargeError,
+)
 from overair.devices.sending import Sending
 from overair.devices.tokens import AttemptTokens
 from overair.engine import push
@@ -125,7 +133,7 @@ class Downloads:
         """Take what the device says of its download; nobody learns anything from the answer."""
         try:
             body = await request.body(STATUS_BYTES, slow)
-        except (TooLargeError, SlowError):
+        except (TooLargeError, SlowError, DisconnectError):
             body = b""
         attempt_id = self._tokens.attempt_of(token)
         code = read_install_status(body)

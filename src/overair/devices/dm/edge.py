@@ -119,7 +119,8 @@ class Dm:
         except CrowdedError:
             answer = _busy()
         except DisconnectError:
-            return
+            # It may have closed its own side only, and reads on; unanswered, it would be told 500.
+            answer = Answer(400, headers=NO_STORE)
         except StoreError as error:
             log.error("a device could not be answered", path=PATH, error=str(error))
             answer = _busy()
