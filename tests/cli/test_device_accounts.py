@@ -151,6 +151,12 @@ def test_a_bootstrap_over_the_air(
         ([*ADDRESS, "--network-key", "xyz"], "hexadecimal"),
         ([*ADDRESS, "--network-key", "00", "--pin", "1"], "not by both"),
         ([*ADDRESS, "--pin", "1"], "wbxml or dm"),
+        (["--address", "fota.example/dm"], "with http:// or https://"),
+        (["--address", "coaps://fota.example"], "with http:// or https://"),
+        (["--address", "https:///dm"], "with http:// or https://"),
+        (["--address", "https://fota example/dm"], "with http:// or https://"),
+        (["--address", "https://fota.example:99999/dm"], "'https://fota.example:99999/dm' is none"),
+        (["--address", "https://[::1/dm"], "'https://[::1/dm' is none"),
     ],
 )
 def test_what_cannot_be_written(

@@ -74,6 +74,7 @@ def bootstrap_document(
     fresh: tuple[bytes, bytes],
 ) -> Bootstrap:
     """Write it; ``fresh`` are first nonces. Raises BootstrapError, SealError."""
+    port = _port(address)
     if guard.pin and guard.network_key:
         raise BootstrapError("a message is guarded by a PIN or by the network's key, not by both")
     account = store.of_device(tx, device_id, lock=True)
@@ -99,7 +100,7 @@ def bootstrap_document(
         server_id=server_id,
         name=server_id,
         address=address,
-        port=urlsplit(address).port,
+        port=port,
         client=Credentials(
             auth_type=kind,
             name=account.terms.client_name,
@@ -118,6 +119,21 @@ def bootstrap_document(
         return _written(told, account.imei, form, guard, _warnings(address, kind))
     except UnencodableError as error:
         raise BootstrapError(str(error)) from error
+
+
+def _port(address: str) -> int | None:
+    """The port of an address that a device can call. Raises BootstrapError."""
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+    except ValueError as error:
+        raise BootstrapError(f"the address {address!r} is none: {error}") from error
+    absolute = parts.scheme in ("http", "https") and parts.hostname
+    if not absolute or " " in address or not address.isprintable():
+        raise BootstrapError(
+            f"the address {address!r} is not a whole one, with http:// or https://"
+        )
+    return port
 
 
 def _written(
