@@ -38,8 +38,9 @@ from overair.sim.omadm.roster import OmadmDevice, generate_roster
 from overair.sim.omadm.steps import Attach, Step
 from overair.sim.omadm.tally import Tally
 from overair.sim.requests import Answer, Fetch, Post
-from overair.store import Tx, attempts, campaigns, upgrades
+from overair.store import Tx, attempts, campaigns, devices, upgrades
 from overair.store import push as due
+from overair.store.devices import PastUpgrade
 from overair.store.upgrades import Upgrade
 
 BASE = "http://fota.test"
@@ -292,6 +293,19 @@ class Month:
 
         def read(tx: Tx) -> dict[str, Upgrade]:
             return {u.imei: u for u in upgrades.page(tx, campaign, "", len(self.devices) + 1)}
+
+        return await self.server.db.report(read)
+
+    async def histories(self) -> dict[str, list[PastUpgrade]]:
+        """What v1 says of each device's past."""
+
+        def read(tx: Tx) -> dict[str, list[PastUpgrade]]:
+            found = {}
+            for imei in self.devices:
+                device = devices.by_imei(tx, imei)
+                assert device is not None
+                found[imei] = devices.history_with_retries(tx, device.id, 1, BEGIN, 100)
+            return found
 
         return await self.server.db.report(read)
 

@@ -67,6 +67,7 @@ async def test_a_month_of_oma_dm(memory: Path) -> None:
         await month.pass_time(BEGIN + timedelta(days=DAYS))
         assert await month.status(campaign) is CampaignStatus.ENDED
         places = await month.upgrades(campaign)
+        histories = await month.histories()
         truths = {imei: device.truth() for imei, device in month.devices.items()}
         findings = await month.server.db.report(
             lambda tx: [found for _, found in verify(tx) if found is not None]
@@ -82,6 +83,12 @@ async def test_a_month_of_oma_dm(memory: Path) -> None:
         updated = truths[imei].version == "02"
         assert (place.state is UpgradeState.SUCCEEDED) == updated, (place, truths[imei])
         assert updated or place.state is UpgradeState.QUEUED
+        (entry,) = histories[imei]
+        assert (entry.state, entry.reason, entry.started_at) == (
+            place.state,
+            place.reason,
+            place.started_at,
+        )
     # Whoever had power for long enough, and the right secrets, was updated.
     for imei, truth in truths.items():
         plan = month.devices[imei].plan

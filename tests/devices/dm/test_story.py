@@ -149,7 +149,42 @@ async def test_a_report_of_an_unknown_attempt(yard: Yard) -> None:
     campaign = await yard.campaign(1)
     reply = await modem.begin(modem.result(410, correlator="c-of-somebody"))
     assert [s.code for s in reply.commands if hasattr(s, "code")][1:] == [200, 200, 200]
-    assert (await yard.place(1, campaign))[0] == "pending"
+    assert await yard.place(1, campaign) == ("pending", "notified")
+    assert await yard.state(1) == "offered"
+    assert await yard.told(1) == []
+
+
+@pytest.mark.parametrize("code", [200, 255, 410])
+async def test_a_report_of_an_earlier_attempt(yard: Yard, code: int) -> None:
+    """It is about the attempt that it names, and not about the one that is under way."""
+    modem = await yard.modem(1)
+    campaign = await yard.campaign(1)
+    await modem.session()
+    first = modem.correlator
+    await modem.session(modem.result(410))
+    await yard.wait(seconds=901)
+    await modem.session()
+    before = await yard.attempt(1)
+    assert (before.state.value, before.number) == ("running", 2)
+    await modem.session(modem.result(code, correlator=first))
+    assert await yard.attempt(1) == before
+    assert await yard.place(1, campaign) == ("pending", "notified")
+    # Nor does it keep the device from telling how that went.
+    await modem.session(modem.result(410))
+    assert await yard.place(1, campaign) == ("pending", "retry_queued")
+
+
+async def test_a_report_without_a_command(yard: Yard) -> None:
+    """One that names no attempt is about the one that was given a command; before that it is about none."""
+    modem = await yard.modem(1)
+    campaign = await yard.campaign(1)
+    await modem.begin(modem.result(410, correlator=""))
+    assert await yard.place(1, campaign) == ("pending", "notified")
+    modem.session_id = "7"
+    await modem.session()
+    assert await yard.state(1) == "running"
+    await modem.session(modem.result(410, correlator=""))
+    assert await yard.place(1, campaign) == ("pending", "retry_queued")
 
 
 async def test_direct_delivery_is_a_setting_of_the_model(tmp_path: Path) -> None:

@@ -186,6 +186,12 @@ def test_results_of_a_client_that_refused_us() -> None:
     client.answer(SHOWS_OLD, header=0)
     assert desk.events == []
     assert desk.row == "4"
+    # Nor is the rest of what it began to say waited for.
+    reply = client.answer({STATE: (200, "10")}, chunk("1.", more=True, size=5), header=401)
+    assert (desk.row, codes(reply), alerts(reply)) == ("4", [("SyncHdr", 212)], [])
+    assert asked(reply) == [("Get", VERSION), ("Get", STATE)]
+    assert desk.session is not None
+    assert desk.session.incoming is None
 
 
 def test_a_client_that_does_not_say_whether_it_believes_us() -> None:
