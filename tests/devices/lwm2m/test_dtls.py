@@ -18,6 +18,7 @@ from overair.devices.lwm2m.dtls import (
 )
 from overair.devices.lwm2m.psk import PskClient, pending
 from overair.devices.lwm2m.udp import Address
+from overair.protocols.coap.memory import key_of
 from tests.waiting import wait_for
 
 KEY = bytes(range(16))
@@ -135,6 +136,22 @@ def test_what_is_said_arrives_both_ways() -> None:
     wire.server.send(session, b"and back")
     assert client.hear() == b"and back"
     assert wire.asked == [b"dev1"]
+
+
+def test_a_session_is_not_taken_for_one_that_is_over() -> None:
+    """The same message in session after session is another each time, though nothing is left of the former."""
+    wire = Wire()
+    keys: set[int] = set()
+    for _ in range(20):
+        client = Client(wire)
+        assert client.shake()
+        ((session, plaintext),) = client.say(b"\x40\x02\x00\x01\xb2rd")
+        keys.add(key_of(session, plaintext))
+        wire.server.close(session)
+        wire.ended.clear()
+        wire.taken()
+        del client, session
+    assert len(keys) == 20
 
 
 @pytest.mark.parametrize(("identity", "key"), [(b"dev1", b"x" * 16), (b"nobody", KEY)])

@@ -28,6 +28,7 @@ Not in here: whose identity may be which device (``sockets.py``), sockets, CoAP.
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from typing import Final
 
 from OpenSSL import SSL
@@ -45,6 +46,7 @@ RESUMED_S: Final = 86_400  # RFC 5246 F.1.4 suggests no more
 MOST_RESUMABLE: Final = 16_384  # fewer than OpenSSL keeps (20,480), about 1 KiB each
 _RECORD_BYTES: Final = 2048
 _MOST_OFFERED: Final = 4096
+_numbers = count(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +76,7 @@ class Session:
         "credential",
         "flight",
         "heard_at",
+        "number",
         "random",
         "resumes",
         "session_id",
@@ -83,6 +86,7 @@ class Session:
     def __init__(
         self, connection: SSL.Connection, address: Address, random: bytes, now: float
     ) -> None:
+        self.number = next(_numbers)
         # None: it is over.
         self.connection: SSL.Connection | None = connection
         self.address = address
@@ -101,6 +105,13 @@ class Session:
         self.sure = False
         # Our latest datagrams in it, to be sent again.
         self.flight: tuple[bytes, ...] = ()
+
+    def __hash__(self) -> int:
+        """Of this session and of no other, ever: messages are remembered by it when it is long over.
+
+        Python's own is of a place in memory, which the next session may have.
+        """
+        return self.number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,7 @@ class _Layer(NamedTuple):
 
 
 def key_of(peer: Peer, datagram: bytes) -> int:
-    """Tell a message from others."""
+    """Tell a message from others. A peer that is an object has a hash that no other will ever have."""
     return hash((peer, datagram))
 
 
