@@ -275,6 +275,24 @@ def test_a_device_is_tried_on_after_its_campaign(w: World) -> None:
 
 
 @story
+def test_a_device_that_is_tried_on_pauses_too(w: World) -> None:
+    """One that fails at once does not loop after its campaign either."""
+    fleet(w, ONE)
+    made = campaign(w, [ONE], end=0)
+    pass_time(w, hours=17)
+    assert w.outcome(ONE, made) == (U.QUEUED, R.RETRY_QUEUED)
+    assert session(w, ONE) is not None
+    fail(w, ONE)
+    assert w.outcome(ONE, made) == (U.QUEUED, R.RETRY_QUEUED)
+    assert session(w, ONE) is None
+    attach(w, ONE)
+    w.wait(minutes=14)
+    assert woken(w) == []
+    w.wait(minutes=1)
+    assert woken(w) == [imei(ONE)]
+
+
+@story
 def test_a_licence_taken_during_an_attempt_ends_what_follows(w: World) -> None:
     """A queued device that loses its licence at work ends its attempt, and has no other."""
     w.settings = rules(requeue_push_s=0)
