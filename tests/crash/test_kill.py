@@ -167,11 +167,14 @@ async def _end(
     operator: Operator, campaign_id: str, fleets: Sequence[Fleet]
 ) -> dict[str, Standing]:
     async def over() -> dict[str, Standing]:
-        assert all(is_quiet(fleet) for fleet in fleets)
-        report = await operator.report(campaign_id)
         told = truths(*fleets)
+        report = await operator.report(campaign_id)
         waiting = {i: s for i, s in report.items() if not is_over(s, told[i])}
         assert not waiting, waiting
+        # Nobody came back to work while we looked.
+        assert await operator.report(campaign_id) == report
+        assert all(is_quiet(fleet) for fleet in fleets)
+        assert truths(*fleets) == told
         return report
 
     return await until(over, "every device's end", END_S)
