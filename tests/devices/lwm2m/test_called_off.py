@@ -212,6 +212,7 @@ async def test_it_is_put_off_for_too_long(tmp_path: Path, allowed_s: int, hours:
 async def test_it_is_not_looked_at_all_the_time(yard: Yard, observes: bool, minutes: int) -> None:
     """While its user puts it off a device is let alone, longer if it tells of a change by itself; which is seen at once."""
     gadget = await yard.gadget(1)
+    gadget.lifetime = 86_400  # it is registered for all the hours that pass
     if not observes:
         gadget.tree.add_observation = _no_observation  # type: ignore[method-assign]  # it says no to that
     _put_off(gadget)
