@@ -9,11 +9,13 @@ import aiocoap
 
 from overair.core.ids import CampaignId
 from overair.devices.lwm2m.attempt import MOST_BEGINS
+from overair.devices.lwm2m.files import CLEAR_BYTES, CLEAR_TIMES
 from overair.protocols.coap.message import empty_ack, reset
 from tests.devices.lwm2m.gadget import Gadget, free_port
 from tests.devices.lwm2m.test_again import _block
 from tests.devices.lwm2m.test_one_address import FIRMWARE, Nat, _is, _name
-from tests.devices.lwm2m.yard import Yard, imei, lwm2m_rules, open_yard
+from tests.devices.lwm2m.test_spoofing import Source
+from tests.devices.lwm2m.yard import IMAGE, Yard, imei, lwm2m_rules, open_yard
 from tests.waiting import until
 
 
@@ -111,6 +113,30 @@ async def test_a_device_that_fetches_the_first_block_for_ever(tmp_path: Path) ->
         assert await _tries(yard, campaign) == 1
         path = told[0].removeprefix(gadget.server)
         assert (await gadget.ask(aiocoap.GET, path)).code is aiocoap.NOT_FOUND
+
+
+async def test_an_image_is_no_endless_source_of_answers(tmp_path: Path) -> None:
+    """Who has a token can name anybody's address in the clear; so much leaves, and then a few bytes each time."""
+    async with _pulling(tmp_path) as (yard, _, told):
+        await yard.campaign(1)
+        await until(lambda: _is(bool(told)), "the address")
+        token = told[0].rpartition("/")[2].encode()
+        asked = b"\x40\x01\0\0\xb2fw\x0d" + bytes([len(token) - 13]) + token
+        most = max(CLEAR_TIMES * len(IMAGE), CLEAR_BYTES)
+        with Source(int(yard.coap.rpartition(":")[2])) as source:
+            images = refused = 0
+            for number in range(most // 1024 + 50):
+                source.send(asked[:2] + number.to_bytes(2, "big") + asked[4:])
+                answer = await source.hear()
+                if answer[1] == int(aiocoap.NOT_FOUND):
+                    assert len(answer) == 4
+                    refused += 1
+                else:
+                    assert len(answer) <= 30 * len(asked)
+                    images += 1024
+                    assert refused == 0
+        assert most - 1024 < images <= most
+        assert refused == 50
 
 
 async def test_a_device_that_restarts_each_time_it_fetches(tmp_path: Path) -> None:

@@ -248,3 +248,16 @@ async def test_registering_needs_dtls_unless_it_is_allowed(tmp_path: Path) -> No
             (answer,) = await source.answers(register_of(1))
             assert answer[1] == int(Code.FORBIDDEN)
         assert await yard.registration(1) is None
+
+
+async def test_strangers_have_no_room_for_requests_in_blocks(tmp_path: Path) -> None:
+    """Who may not register in the clear is told so at its first block, and takes nobody's place with it."""
+    async with open_yard(tmp_path / "data", rules=lwm2m_rules(no_sec=False)) as yard:
+        await yard.gadget(1)
+        plain = yard.field.server.lwm2m.plain
+        assert plain is not None
+        block = register_of(1)[:-7] + b"\xc1\x08\xff" + b"x" * 16  # Block1: the first of 16 bytes
+        with Source(plain.address[1]) as source:
+            (answer,) = await source.answers(block)
+            assert answer[1] == int(Code.FORBIDDEN)
+        assert len(yard.field.server.lwm2m.exchanges.endpoint._bodies) == 0

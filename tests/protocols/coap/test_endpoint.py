@@ -121,6 +121,21 @@ def test_long_late_answers_to_strangers_are_sent_once() -> None:
     assert len(side.drain()) == 1 + 1
 
 
+def test_a_guess_does_not_prove_an_address() -> None:
+    """An acknowledgement of what was never sent, forged with the request, changes nothing of that."""
+    side = endpoint()
+    side.request(DEVICE, READ, T0)
+    mid = one(side).mid
+    side.receive(DEVICE, empty_ack((mid + 1) & 0xFFFF), T0)
+    long = Request(method=Code.GET, path=("fw", "x"))
+    event = _incoming(side, request_datagram(long, mid=mid))
+    side.tick(T0 + 1)
+    side.respond(event.exchange, Response(code=Code.CONTENT, payload=b"x" * 1024), T0 + 2)
+    while (due := side.next_due) is not None:
+        side.tick(due)
+    assert sum(len(datagram) > 1024 for _, datagram in side.drain()) == 1
+
+
 def test_a_request_that_wants_no_acknowledgement() -> None:
     """A NON is answered by a NON, and nothing is repeated."""
     side = endpoint()

@@ -296,19 +296,22 @@ class Lwm2m:
         return self.visits.sent(client, request)
 
     def _file(self, peer: Peer, exchange: Exchange, request: Request, token: str) -> None:
-        if not isinstance(peer, Session) and not self._rules.plain_download:
+        clear = not isinstance(peer, Session)
+        if clear and not self._rules.plain_download:
             self._respond(exchange, Response(code=Code.NOT_FOUND))
             return
-        response = self._rooms.files.at_hand(request, token)
+        response = self._rooms.files.at_hand(request, token, clear=clear)
         if response is not None:
             self._respond(exchange, response)
             return
-        task = asyncio.create_task(self._send_file(exchange, request, token))
+        task = asyncio.create_task(self._send_file(exchange, request, token, clear=clear))
         self._files.add(task)
         task.add_done_callback(self._files.discard)
 
-    async def _send_file(self, exchange: Exchange, request: Request, token: str) -> None:
-        self._respond(exchange, await self._rooms.files.block(request, token))
+    async def _send_file(
+        self, exchange: Exchange, request: Request, token: str, *, clear: bool
+    ) -> None:
+        self._respond(exchange, await self._rooms.files.block(request, token, clear=clear))
         self.exchanges.flush()
 
 

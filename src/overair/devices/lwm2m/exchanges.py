@@ -16,6 +16,7 @@ from typing import Final
 
 from overair.clock import Clock
 from overair.config import Lwm2m, Lwm2mModel
+from overair.devices.lwm2m.dtls import Session
 from overair.ids import new_bytes
 from overair.protocols.coap.endpoint import Endpoint
 from overair.protocols.coap.events import (
@@ -90,8 +91,13 @@ class Exchanges:
             ack_random_factor=rules.ack_random_factor,
             max_retransmit=rules.max_retransmit,
         )
+        # In the clear nobody may say anything that takes blocks, unless everybody may.
         self.endpoint = Endpoint(
-            entropy=_Drawn().take, limits=CoapLimits(), timings=self._timings, former=former
+            entropy=_Drawn().take,
+            limits=CoapLimits(),
+            timings=self._timings,
+            former=former,
+            takes_bodies=lambda peer: rules.no_sec or isinstance(peer, Session),
         )
         self._by_model: dict[Lwm2mModel, Timings] = {}
         self._waiting: dict[Handle, asyncio.Future[Answered]] = {}

@@ -7,6 +7,10 @@ OMA-DM (``devices/dm/downloads.py``). It is good while the attempt is under way,
 Over CoAP any block may be asked for in any order and size, and nothing is kept between two but how far it
 came, which the attempt looks at. What was served is written down every few seconds, as over HTTP: a complete
 download is one whether or not the device gets to say so.
+
+In the clear a block goes to an address that nobody has proven, and is some twenty times as long as what asked
+for it. So whoever has the token can send blocks to anybody, but not for ever: of one attempt ten times the image
+leaves in the clear, which is as often as an image is begun with (``attempt.MOST_BEGINS``), and then 4.04.
 """
 
 import asyncio
@@ -47,6 +51,8 @@ KNOWN_S: Final = 5.0  # for so long, at most, it is not asked again whether an a
 MOST_KNOWN: Final = 10_000
 BUSY_S: Final = 30
 NOTED_S: Final = 5.0  # between two notes of what a device was served over CoAP
+CLEAR_TIMES: Final = 10  # as many bytes as the image has leave in the clear for one attempt,
+CLEAR_BYTES: Final = 64 * 1024  # or so many, of a small one
 
 _SPREAD: Final = 64
 _ETAG_BYTES: Final = 8
@@ -62,6 +68,8 @@ class Progress:
     noted_at: float = 0.0
     unnoted: Coverage = coverage.EMPTY
     """What was served and is not written down."""
+    clear_bytes: int = 0
+    """Served in the clear, the same bytes each time that they were."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +143,8 @@ class Files:
 
     # CoAP
 
-    def at_hand(self, request: Request, token: str) -> Response | None:
-        """The answer, if nothing has to be waited for."""
+    def at_hand(self, request: Request, token: str, *, clear: bool) -> Response | None:
+        """The answer, if nothing has to be waited for. ``clear``: not over DTLS."""
         attempt_id = self._tokens.attempt_of(token)
         if attempt_id is None:
             return Response(code=Code.NOT_FOUND)
@@ -145,9 +153,11 @@ class Files:
         known = self._known.get(attempt_id)
         if known is None or known.until < self._wall.monotonic():
             return None
-        return self._answer(request, attempt_id, known)
+        return self._answer(request, attempt_id, known, clear=clear)
 
-    def _answer(self, request: Request, attempt_id: AttemptId, known: _Known) -> Response | None:
+    def _answer(
+        self, request: Request, attempt_id: AttemptId, known: _Known, *, clear: bool
+    ) -> Response | None:
         """The answer; None: the bytes have to be loaded."""
         found = known.deployment
         if found is None:
@@ -165,6 +175,8 @@ class Files:
         begins = progress is None
         if progress is None:
             progress = self._progress[attempt_id] = Progress()
+        if clear and not _may_leave(progress, part.length, found):
+            return Response(code=Code.NOT_FOUND)
         progress.served_bytes = max(progress.served_bytes, end)
         progress.asked_at = now
         progress.unnoted = coverage.add(progress.unnoted, part.offset, end)
@@ -194,7 +206,7 @@ class Files:
             # What the device shows in the end counts all the same.
             log.warning("a download could not be noted", attempt=found.attempt_id, error=str(error))
 
-    async def block(self, request: Request, token: str) -> Response:
+    async def block(self, request: Request, token: str, *, clear: bool) -> Response:
         """The answer, whatever it takes."""
         attempt_id = self._tokens.attempt_of(token)
         assert attempt_id is not None
@@ -209,7 +221,7 @@ class Files:
         except (StorageError, StoreError) as error:
             log.error("an image cannot be read", attempt=attempt_id, error=str(error))
             return Response(code=Code.SERVICE_UNAVAILABLE, max_age=BUSY_S)
-        answer = self._answer(request, attempt_id, known)
+        answer = self._answer(request, attempt_id, known, clear=clear)
         return answer or Response(code=Code.SERVICE_UNAVAILABLE, max_age=1)
 
     async def _look_up(self, attempt_id: AttemptId) -> _Known:
@@ -283,6 +295,16 @@ class Files:
             stored_at=found.stored_at,
             note=note if request.method == "GET" else None,
         )
+
+
+def _may_leave(progress: Progress, length: int, found: Deployment) -> bool:
+    """Whether one more block may leave in the clear; it is counted."""
+    most = max(CLEAR_TIMES * found.size_bytes, CLEAR_BYTES)
+    before = progress.clear_bytes
+    progress.clear_bytes += length
+    if before <= most < progress.clear_bytes:
+        log.warning("an image is fetched in the clear for ever", attempt=found.attempt_id)
+    return progress.clear_bytes <= most
 
 
 def _part_of(attempt_id: AttemptId) -> float:

@@ -77,14 +77,18 @@ class Endpoint:
         timings: Timings = TIMINGS,
         whole_bodies: bool = True,
         former: Callable[[Peer], Peer | None] = lambda _peer: None,
+        takes_bodies: Callable[[Peer], bool] = lambda _peer: True,
     ) -> None:
-        """``former``: where a peer was before that notifies under a token which it was not given there.
+        """``takes_bodies``: whose requests in blocks are put together, for which there is only so much room.
+
+        ``former``: where a peer was before that notifies under a token which it was not given there.
 
         A device may be somewhere else by now without having said so; whose word counts for that is for the
         owner to know. What is known of the peer is moved.
         """
         self._limits = limits
         self._former = former
+        self._takes_bodies = takes_bodies
         # Put requests in blocks together; else each block is a request (and a device that is pushed
         # an image sees every one of them).
         self._whole_bodies = whole_bodies
@@ -190,7 +194,7 @@ class Endpoint:
         due = now + self._limits.separate_after
         exchange = Exchange(peer, mid, key, message.token, confirmable, request, len(datagram), due)
         self._memory.begin(key, b"", now)
-        if request.block1 is not None and self._whole_bodies:
+        if request.block1 is not None and self._whole_bodies and self._takes_bodies(peer):
             whole = self._bodies.add(peer, request, now)
             if isinstance(whole, Response):
                 self.respond(exchange, whole, now)

@@ -299,13 +299,14 @@ class Sending:
 
     def acknowledged(self, line: Line, mid: int, now: float) -> None:
         """An empty acknowledgement: the answer takes time."""
-        line.proven = True
         current = line.current
         if current is not None and current.mid == mid and current.due is not None:
+            line.proven = True
             if not current.acknowledged and current.tries >= 0:
                 current.acknowledged = True
                 self.timers.set(now + line.timings.max_transmit_wait, line, current)
         elif line.deliveries and mid in line.deliveries:
+            line.proven = True
             line.deliveries.pop(mid).due = None
             self.lines.settle(line)
 
