@@ -249,6 +249,22 @@ async def test_a_session_that_was_silent(each_yard: Yard) -> None:
     assert "unknown_session" in str(lines)
 
 
+async def test_a_window_that_closes_in_a_session(each_yard: Yard) -> None:
+    """What was not commanded by then is not commanded any more; the next session is the next try."""
+    modem = await each_yard.modem(1)
+    await each_yard.campaign(1)
+    each_yard.field.clock.advance(timedelta(hours=3, minutes=55))
+    reply = await modem.begin()
+    each_yard.field.clock.advance(timedelta(minutes=6))
+    while not is_end(reply):
+        reply = await modem.send(modem.answers(reply))
+    assert modem.wanted == ""
+    assert await each_yard.state(1) == "offered"
+    await modem.session()
+    assert modem.wanted == EXEC
+    assert (await each_yard.attempt(1)).number == 2
+
+
 async def test_silent_sessions_are_purged(each_yard: Yard, tmp_path: Path) -> None:
     """What nobody will go on with does not stay in the database."""
     modem = await each_yard.modem(1)
