@@ -324,6 +324,10 @@ def test_an_attempt_goes_on_over_the_end(w: World) -> None:
     w.wait(hours=3)
     assert w.status(made) is S.ENDED
     assert w.outcome(ONE, made)[0] is U.QUEUED
+    assert w.state(taken.attempt_id) is A.RUNNING
+    found = session(w, ONE)
+    assert found is not None
+    assert found.attempt_id == taken.attempt_id
     push.succeeded(w.tx, taken, "02", w.settings, w.now)
     assert w.outcome(ONE, made) == (U.SUCCEEDED, R.SUCCESS)
 
