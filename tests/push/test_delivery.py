@@ -265,6 +265,25 @@ async def test_a_carrier_that_is_away(region: Region) -> None:
     assert centre.submitted[0].validity.endswith("000R")
 
 
+async def test_an_sms_is_kept_until_the_window_ends(sqlite_region: Region) -> None:
+    """The first for four hours, and a repeat for what is left of them."""
+    region, centre = sqlite_region, Centre()
+
+    async def submitted(count: int) -> bool:
+        return len(centre.submitted) >= count
+
+    await region.devices(1)
+    await region.campaign(1)
+    async with running(centre):
+        region.deliver(SmppTransport(settings(centre), QUICK))
+        await until(partial(submitted, 1), "the first")
+        region.pass_time(3600)
+        await until(partial(submitted, 2), "a repeat")
+        await region.stop()
+    kept = [message.validity for message in centre.submitted]
+    assert kept == ["000000040000000R", "000000030000000R"]
+
+
 async def put_back(region: Region, pause_s: float) -> bool:
     return set((await region.due()).values()) == {pause_s}
 
