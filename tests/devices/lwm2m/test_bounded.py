@@ -11,6 +11,7 @@ from overair.core.ids import CampaignId
 from overair.devices.lwm2m.attempt import MOST_BEGINS
 from overair.devices.lwm2m.files import CLEAR_BYTES, CLEAR_TIMES
 from overair.protocols.coap.message import empty_ack, reset
+from overair.protocols.lwm2m.delivery import Scheme
 from tests.devices.lwm2m.gadget import Gadget, free_port
 from tests.devices.lwm2m.test_again import _block
 from tests.devices.lwm2m.test_one_address import FIRMWARE, Nat, _is, _name
@@ -168,3 +169,23 @@ async def test_a_device_of_which_nothing_can_be_read(yard: Yard) -> None:
             await yard.due()
         await yard.comes_to(1, "expired")
         assert await _tries(yard, campaign) == 1
+
+
+async def test_nothing_is_fetched_in_the_clear_without_the_setting(tmp_path: Path) -> None:
+    """The right token of an attempt under way opens nothing over plain CoAP or HTTP."""
+    async with open_yard(tmp_path / "data", rules=lwm2m_rules(public_coap="127.0.0.1:1")) as yard:
+        await yard.gadget(1)
+        with Nat(yard) as device:
+            await device.register(_name(1), objects=FIRMWARE)
+            await yard.campaign(1)
+            await device.asked("5/0/0")
+            attempt = await yard.attempt(1)
+            assert attempt is not None
+            assert attempt.state.value == "running"
+            path = yard.field.server.files.uri(Scheme.COAP, attempt.id).rpartition(":1")[2]
+            stranger = Gadget("x", yard.coap)
+            async with stranger.on():
+                answer = await stranger.ask(aiocoap.GET, path)
+                assert (answer.code, answer.payload) == (aiocoap.NOT_FOUND, b"")
+            wire = await yard.field.wire()
+            assert (await wire.ask("GET", path)).status == 404

@@ -75,6 +75,20 @@ async def test_the_session_says_who_it_is(yard: Yard) -> None:
         assert kept.endpoint == "me"
 
 
+async def test_a_device_has_the_name_that_it_was_given(yard: Yard) -> None:
+    """Of one that was given a name in the fleet file no other counts, its identity and its IMEI among them."""
+    block = shapes.Lwm2m(endpoint="meter-7", psk_identity="me", psk_key_hex=KEY)
+    gadget = await yard.gadget(1, block=block)
+    async with tunnel_of(yard) as tunnel, gadget.on():
+        await through(tunnel, gadget)
+        for name in ("me", f"urn:imei:{imei(1)}", "meter-8"):
+            gadget.endpoint = name
+            assert (await gadget.register()).code is Code.FORBIDDEN
+        assert await yard.registration(1) is None
+        gadget.endpoint = "meter-7"
+        assert (await gadget.register()).code is Code.CREATED
+
+
 async def test_a_location_is_its_owners(yard: Yard) -> None:
     """Somebody else's session, or nobody's, finds nothing at the location of a secured device."""
     first = await yard.gadget(1, block=BLOCK)

@@ -68,6 +68,21 @@ def test_a_notification_that_nobody_wants() -> None:
     assert side.drain() == [(DEVICE, reset(0x3001))]
 
 
+def test_a_notification_under_a_token_that_is_not_right() -> None:
+    """Beside what is observed a guess is reset, whoever it seems to come from, and the right one is heard still."""
+    side = endpoint()
+    handle, token = _observing(side)
+    other, _ = _observing(side)
+    guesses = (b"", b"\0" * 8, token[:-1] + bytes([token[-1] ^ 1]), token[:-1], token[1:])
+    for mid, guess in enumerate(guesses):
+        assert _notice(side, guess, _value(9, b"3"), mid, T0) == [Unheard(peer=DEVICE)]
+        assert side.drain() == [(DEVICE, reset(mid))]
+    assert side.token_of(other) is not None
+    (event,) = _notice(side, token, _value(2, b"2"), 9, T0)
+    assert isinstance(event, Notified)
+    assert (event.handle, event.response.payload) == (handle, b"2")
+
+
 def test_a_notification_from_somewhere_else() -> None:
     """Who is known to be the one that was asked elsewhere is heard, and is there from now on; nobody else is."""
     told: list[Peer] = []
