@@ -285,6 +285,24 @@ def test_a_slot_that_passes_without_the_device_is_followed_by_another(w: World) 
 
 
 @story
+def test_a_slot_that_passes_without_the_server_is_followed_by_another(w: World) -> None:
+    """We were away while it was open: nothing begins in it any more, it was no try, and another is given at once."""
+    fleet(w, 1, 2, 3)
+    made = campaign(w, 1, 2, 3, start=1, end=5)
+    midnight = w.now.replace(hour=0) + timedelta(days=1)
+    assert starts(w, made, 1, 2, 3) == [midnight, midnight, midnight + timedelta(hours=4)]
+    w.wait_until(midnight - timedelta(minutes=1))
+    work(w)
+    away = midnight + timedelta(hours=4)
+    w.now = away
+    work(w)
+    # Those whose slot that is may begin in it; the others have what room there is left.
+    assert at_work(w, 1, 2, 3) == [1, 3]
+    assert starts(w, made, 1, 2, 3) == [away, away + timedelta(hours=4), away]
+    assert w.upgrade(2, made).attempts == 0
+
+
+@story
 def test_a_device_that_failed_and_then_misses_a_slot(w: World) -> None:
     """What it waits for is its next try: that it did not turn up in between makes no first try of that."""
     fleet(w, 1)
