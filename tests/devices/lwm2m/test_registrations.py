@@ -150,7 +150,7 @@ async def test_without_the_setting_nobody_registers_in_the_clear(tmp_path: Path)
 
 
 async def test_a_full_server_says_so(tmp_path: Path) -> None:
-    """Above the limit a device is told to come again."""
+    """Above the limit a device is told to come again; whoever has a place keeps it when it registers anew."""
     async with open_yard(tmp_path / "data", rules=lwm2m_rules(max_registrations=1)) as yard:
         first, second = await yard.gadget(1), await yard.gadget(2)
         async with first.on(), second.on():
@@ -158,6 +158,8 @@ async def test_a_full_server_says_so(tmp_path: Path) -> None:
             answer = await second.register()
             assert answer.code is Code.SERVICE_UNAVAILABLE
             assert answer.opt.max_age == 30
+            assert (await first.register()).code is Code.CREATED
+            assert (await second.register()).code is Code.SERVICE_UNAVAILABLE
 
 
 async def test_a_device_that_moves_is_followed(yard: Yard) -> None:

@@ -158,7 +158,8 @@ def _verdicts(tx: Tx, batch: Batch, settings: Settings, now: datetime) -> list[V
         if why or owner is None or name is None:
             verdicts.append(Verdict(code=Code.FORBIDDEN, why=why))
             continue
-        if room <= 0:
+        # Whoever is registered has a place already, and registers anew each time it wakes or restarts.
+        if room <= 0 and store.of_device(tx, owner.device_id) is None:
             verdicts.append(Verdict(code=Code.SERVICE_UNAVAILABLE, why="too many registrations"))
             continue
         room -= 1
