@@ -215,7 +215,6 @@ async def test_it_is_not_looked_at_all_the_time(yard: Yard, observes: bool, minu
     gadget.lifetime = 86_400  # it is registered for all the hours that pass
     if not observes:
         gadget.tree.add_observation = _no_observation  # type: ignore[method-assign]  # it says no to that
-    gadget.lifetime = 86_400
     _put_off(gadget)
     looks: list[int] = []
 
