@@ -303,6 +303,24 @@ def test_a_slot_that_passes_without_the_server_is_followed_by_another(w: World) 
 
 
 @story
+def test_a_success_told_late_gives_back_the_next_slot(w: World) -> None:
+    """Who was taken for silent, and then shows the new version, needs no further turn: others may have it."""
+    fleet(w, 1, 2)
+    made = campaign(w, 1, end=5)
+    work(w)
+    given = job(w, 1)
+    assert given is not None
+    push.executed(w.tx, given, w.settings, w.now)
+    push.failed(w.tx, given, R.INSTALL_FAILED, w.settings, w.now, code=8)
+    following = place(w, 1, made)
+    assert following is not None
+    assert not following.begun
+    push.succeeded(w.tx, given, "02", w.settings, w.now)
+    assert w.outcome(1, made) == (U.SUCCEEDED, R.SUCCESS)
+    assert place(w, 1, made) is None
+
+
+@story
 def test_a_device_that_failed_and_then_misses_a_slot(w: World) -> None:
     """What it waits for is its next try: that it did not turn up in between makes no first try of that."""
     fleet(w, 1)

@@ -42,6 +42,7 @@ FAULTS = {
         "update device_upgrade set due_at = null, reason = 'notified' where imei = '{7}'"
     ),
     "slots are taken": "update slot_taken set share = share - 1",
+    "slots are needed": "update device_upgrade set state = 'failed' where imei = '{9}'",
     "license pool": "update subscription set license_used_count = 7",
     "license bound": "update subscription set license_count = 0",
     "license account": (

@@ -18,6 +18,7 @@ FIXED = range(1, 21)
 # Each found a bug, which docs/simulation.md tells of.
 REGRESSIONS = {
     602: "a server whose clock was behind offered a campaign that another had started the next day",
+    10881: "a success told late left the device's next slot taken",
 }
 FRESH_S = float(os.environ.get("OVERAIR_SIMULATION_S", "20"))
 

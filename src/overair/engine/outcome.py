@@ -17,8 +17,9 @@ from overair.core import coverage
 from overair.core.attempt import CLOSED, IGNORE, REFUSE, AttemptEvent, AttemptState, after
 from overair.core.ids import AttemptId, DeviceId
 from overair.core.protocols import PUSHED
+from overair.core.terms import TERMS
 from overair.core.upgrade import Reason, UpgradeEvent
-from overair.engine import devicelog
+from overair.engine import devicelog, slots
 from overair.engine.setbacks import hasten_end, set_back
 from overair.engine.upgrades import Happening, apply_events
 from overair.store import attempts, campaigns, inventory, polls, push, upgrades
@@ -183,6 +184,9 @@ def _succeed(
         now=now,
     ):
         attempts.release_device(tx, attempt)
+    if TERMS[campaign.api_version].slots:
+        # Late news of a device that had a place for its next try.
+        slots.release(tx, [upgrade.id])
     happening = Happening(upgrade=upgrade, event=UpgradeEvent.SUCCEED, reason=Reason.SUCCESS)
     apply_events(tx, campaign, [happening], settings.limits, now)
     hasten_end(tx, campaign, now)

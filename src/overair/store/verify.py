@@ -181,6 +181,14 @@ CHECKS: tuple[Check, ...] = (
         ),
     ),
     Check(
+        name="slots are needed",
+        says="a device that is at its end waits for no slot",
+        find=_query(
+            "select u.id, u.imei, u.state, s.cell from slot s join device_upgrade u on u.id = s.upgrade_id"
+            " where not s.begun and u.state in ('rejected','succeeded','failed','cancelled','aborted')"
+        ),
+    ),
+    Check(
         name="license pool",
         says="the licences in use are as many as are assigned",
         find=_query(
