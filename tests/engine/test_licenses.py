@@ -291,6 +291,34 @@ async def test_upgrades_without_a_licence_are_billed_as_events(database: Databas
     await database.transact(story)
 
 
+async def test_without_events_nothing_is_scheduled_on_a_device_without_a_licence(
+    database: Database,
+) -> None:
+    """When upgrades are paid by event no more, only those with a licence, or under way, go on."""
+
+    def story(tx: Tx) -> None:
+        account = add_account(tx)
+        add_devices(tx, account, [1, 2, 3])
+        subscribe(tx, account, 1, BOTH)
+        assign(tx, account, 1)
+        campaign = schedule(tx, account, [1, 2, 3])
+        begin(tx, 2)
+        subscribe(tx, account, 2, BOTH)
+        assert {u.state for u in upgrades.page(tx, campaign, "0", 10)} == {
+            UpgradeState.ACCEPTED,
+            UpgradeState.PENDING,
+        }
+        subscribe(tx, account, 2)
+        licensed_one, started, left = upgrades.page(tx, campaign, "0", 10)
+        assert licensed_one.state is UpgradeState.ACCEPTED
+        assert started.state is UpgradeState.PENDING
+        assert (left.state, left.reason) == (UpgradeState.CANCELLED, Reason.LICENSE_REMOVED)
+        row = tx.one("select open_upgrade_id from device where imei = ?", (imei(3),))
+        assert row == (None,)
+
+    await database.transact(story)
+
+
 async def test_the_list_is_replaced_extended_and_dropped(database: Database) -> None:
     """Devices are listed once, where they were first seen; unknown ones are left out."""
 

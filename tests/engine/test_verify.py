@@ -48,6 +48,7 @@ FAULTS = {
     "license account": (
         "update license set account_id = (select id from account order by id limit 1)"
     ),
+    "licences are needed": "update subscription set purchase_type = 'TS-HFOTA-MRC'",
     "feedback counted": "delete from feedback",
     "versions shown": (
         "update device set installed_attempt_id = (select id from attempt where state ="

@@ -19,6 +19,7 @@ FIXED = range(1, 21)
 REGRESSIONS = {
     602: "a server whose clock was behind offered a campaign that another had started the next day",
     10881: "a success told late left the device's next slot taken",
+    19187: "devices without a licence were upgraded on an account that paid by event no more",
 }
 FRESH_S = float(os.environ.get("OVERAIR_SIMULATION_S", "20"))
 

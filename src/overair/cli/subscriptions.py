@@ -42,7 +42,8 @@ def set_subscription(
     """Change a subscription, or make the account's first.
 
     A pool that gets smaller than the licences in use takes licences away: from the devices on the
-    cancellation list first, then from those that have had one for longest.
+    cancellation list first, then from those that have had one for longest. Without TS-HFOTA-EVNT what
+    is scheduled on devices that have no licence, and has not started, is cancelled: assign licences first.
     """
     settings = common.settings()
 

@@ -106,8 +106,9 @@ def check(
 ) -> None:
     """Check devices (``lifecycle.md`` 2.3); those that pass belong to this campaign from here."""
     assigns = campaign.auto_assign_licenses
-    # Whoever adds licences holds the subscription, and before any device (``store/licenses.py``).
-    subscription = subscriptions.get(tx, campaign.account_id, lock=assigns)
+    # Nobody changes the terms meanwhile, or gives licences away; locked before any device
+    # (``store/licenses.py``).
+    subscription = subscriptions.get(tx, campaign.account_id, lock=True)
     free = _free_licenses(subscription) if assigns else 0
     known = upgrades.devices_to_check(tx, campaign.account_id, [u.imei for u in waiting])
     software = upgrades.software_of(tx, [device.id for device in known.values()])

@@ -20,6 +20,7 @@ from overair.core.licenses import (
     check_terms,
     choose_losers,
     has_pool,
+    license_needed,
     once_each,
     plan_assignment,
     plan_removal,
@@ -57,14 +58,22 @@ def set_subscription(
 ) -> Subscription:
     """Buy, or change what was bought; a smaller pool takes licences away (``lifecycle.md`` 6.4).
 
+    If upgrades are paid by event no more, what was scheduled for devices without a licence and has not
+    started is cancelled, as if they had lost one.
+
     Raises LicenseTermsError. The same terms again change nothing, not even the time of update.
     """
     terms = check_terms(purchase_type, license_count)
+    freely = True  # whether upgrades needed no licence until now
     if not subscriptions.create(tx, account_id, terms, license_count, now):
         present = get_locked(tx, account_id)
+        freely = not license_needed(present.purchase_type)
         if (present.purchase_type, present.license_count) != (terms, license_count):
             subscriptions.change(tx, account_id, terms, license_count, now)
             _shrink(tx, account_id, license_count, settings, now)
+    if freely and license_needed(terms):
+        for upgrade_id in licenses.unlicensed_upgrades(tx, account_id):
+            leave_campaign(tx, upgrade_id, Reason.LICENSE_REMOVED, settings, now)
     return get_subscription(tx, account_id)
 
 

@@ -184,6 +184,18 @@ def oldest_losers(tx: Tx, account_id: AccountId, limit: int) -> list[DeviceId]:
     return [DeviceId(row[0]) for row in rows]
 
 
+def unlicensed_upgrades(tx: Tx, account_id: AccountId) -> list[UpgradeId]:
+    """What has not started, or is tried on after its campaign, on devices without a licence."""
+    rows = tx.all(
+        "select u.id from device_upgrade u join device d on d.id = u.device_id"
+        " left join license l on l.device_id = d.id"
+        " where d.account_id = ? and l.device_id is null"
+        " and (u.state = 'queued' or u.state = 'accepted' and u.id = d.open_upgrade_id) order by u.id",
+        (account_id,),
+    )
+    return [UpgradeId(row[0]) for row in rows]
+
+
 def end_after_upgrade(tx: Tx, device_ids: Iterable[DeviceId]) -> None:
     """These licences go when the devices' present upgrades have ended."""
     tx.many(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from overair.core.attempt import CLOSED, AttemptState
 from overair.core.campaign import FINAL as CAMPAIGN_OVER
+from overair.core.licenses import MONTHLY
 from overair.core.upgrade import OPEN, UpgradeState
 from overair.store import tally
 from overair.store.database import Row, Tx
@@ -213,6 +214,18 @@ CHECKS: tuple[Check, ...] = (
         find=_query(
             "select l.device_id, l.account_id, d.account_id from license l"
             " join device d on d.id = l.device_id where l.account_id <> d.account_id"
+        ),
+    ),
+    Check(
+        name="licences are needed",
+        says="nothing is scheduled on a device without a licence, if its account pays for no events",
+        find=_query(
+            "select u.id, u.imei, u.state from device_upgrade u"
+            " join device d on d.id = u.device_id and d.open_attempt_id is null"
+            " join subscription s on s.account_id = d.account_id"
+            " left join license l on l.device_id = d.id"
+            " where u.state in ('accepted','queued') and l.device_id is null"
+            f" and s.purchase_type = '{MONTHLY}'"
         ),
     ),
     Check(
