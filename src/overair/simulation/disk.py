@@ -88,7 +88,7 @@ class SimulatedConnection(sqlite3.Connection):
         if sql == "commit":
             return self._commit()
         if sql.startswith("pragma busy_timeout"):
-            sql = "pragma busy_timeout = 0"  # it is waited in virtual time, before
+            return self.cursor()  # it is waited in virtual time, before
         if sql == "begin immediate":
             if not self.disk.is_free_for(self):
                 raise sqlite3.OperationalError("database is locked")
