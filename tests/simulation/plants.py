@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from overair.core.plan import Decision
 from overair.core.slots import planner
 from overair.core.slots.occupancy import WHOLE
 from overair.core.upgrade import UpgradeState
-from overair.engine import assign, setbacks, upgrades
+from overair.engine import assign, outcome, setbacks, slots, upgrades
 from overair.engine.notify import notify_devices
 from overair.store import callbacks, licenses, polls, tally
 
@@ -129,6 +130,26 @@ def retry_without_end(patch: Patch) -> None:
 def cell_limit_ignored(patch: Patch) -> None:
     """A slot has room for as many as like."""
     patch.setattr(planner, "WHOLE", WHOLE * 1000)
+
+
+# Bugs that there were, each by taking its mending away -----------------------------------------------
+
+
+def begun_by_another_clock(patch: Patch) -> None:
+    """A campaign that somebody has started is offered, whatever day it is here."""
+    patch.setattr(plan, "_begun", lambda day, now: True)
+
+
+def late_success_keeps_its_slot(patch: Patch) -> None:
+    """A device that tells its success late still has the place for its next try."""
+    without = SimpleNamespace(**vars(slots))
+    without.release = lambda tx, upgrade_ids: None
+    patch.setattr(outcome, "slots", without)
+
+
+def scheduled_without_a_licence(patch: Patch) -> None:
+    """Other terms change nothing for what is scheduled."""
+    patch.setattr(licenses, "unlicensed_upgrades", lambda tx, account_id: [])
 
 
 def _replaced(value: Any, **changes: Any) -> Any:

@@ -13,13 +13,14 @@ import pytest
 from overair.clock import SystemClock
 from overair.simulation.batch import Ground
 from overair.simulation.generate import generate
+from tests.simulation import plants
 
 FIXED = range(1, 21)
-# Each found a bug, which docs/simulation.md tells of.
-REGRESSIONS = {
-    602: "a server whose clock was behind offered a campaign that another had started the next day",
-    10881: "a success told late left the device's next slot taken",
-    19187: "devices without a licence were upgraded on an account that paid by event no more",
+# Each found a bug, which docs/simulation.md tells of, and finds it again if its mending is taken away.
+REGRESSIONS: dict[int, plants.Plant] = {
+    602: plants.begun_by_another_clock,
+    10881: plants.late_success_keeps_its_slot,
+    19187: plants.scheduled_without_a_licence,
 }
 FRESH_S = float(os.environ.get("OVERAIR_SIMULATION_S", "20"))
 
@@ -30,6 +31,16 @@ def test_everything_holds(ground: Ground, seed: int) -> None:
     outcome = ground.run(generate(seed))
     assert not outcome.broken, f"overair simulation run --seed {seed} --trace"
     assert not outcome.errors
+
+
+@pytest.mark.parametrize("seed", REGRESSIONS)
+def test_a_seed_that_found_a_bug_finds_it_again(
+    ground: Ground, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without what mended it, the scenario fails as it did."""
+    with monkeypatch.context() as patch:
+        REGRESSIONS[seed](patch)
+        assert ground.run(generate(seed)).broken
 
 
 def test_everything_holds_in_fresh_seeds(ground: Ground) -> None:

@@ -39,13 +39,15 @@ class Owner(Protocol):
 class Disk:
     """What all processes share: who may write, and how the disk does."""
 
-    def __init__(self, loop: VirtualLoop, on_commit: Callable[[], None]) -> None:
+    def __init__(self, loop: VirtualLoop, on_commit: Callable[[bool], None]) -> None:
+        # Told of each commit, and whether more was written than check-ins.
         self.loop = loop
         self.on_commit = on_commit
         self.full = False
         self.commit_s = 0.0
         self.commits = 0
         self.refused = 0
+        self.check_ins = 0  # the latest one's number
         self._holder: SimulatedConnection | None = None
         self._waiting: deque[tuple[float, SimulatedHand]] = deque()
 
@@ -102,8 +104,10 @@ class SimulatedConnection(sqlite3.Connection):
         return cursor
 
     def _commit(self) -> sqlite3.Cursor:
-        changed = self.total_changes != self._before
-        if changed:
+        changes = self.total_changes - self._before
+        check_ins = 0
+        if changes:
+            check_ins = super().execute("select coalesce(max(id), 0) from check_in").fetchone()[0]
             self.owner.may_die("before")
             if self.disk.full:
                 self.disk.refused += 1
@@ -112,9 +116,10 @@ class SimulatedConnection(sqlite3.Connection):
                 raise sqlite3.OperationalError("database or disk is full")
         cursor = super().execute("commit")
         self.disk.release(self)
-        if changed:
+        if changes:
             self.disk.commits += 1
-            self.disk.on_commit()
+            added, self.disk.check_ins = check_ins - self.disk.check_ins, check_ins
+            self.disk.on_commit(changes != 2 * added)  # a check-in is written, and the device seen
             self.owner.may_die("after")
         return cursor
 

@@ -128,7 +128,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if self._here > AT_ONCE:
             raise EndlessError(f"callbacks make callbacks; the next is {batch[0]!r}")
         for handle in batch:
-            if handle.cancelled():
+            if handle._cancelled:
                 continue
             process = handle._context.get(PROCESS)  # type: ignore[attr-defined]  # asyncio's own
             if process is not None:

@@ -161,9 +161,10 @@ class World:
             self.loop, self.network, self.transcript, self._notified.get, self.scenario.seed
         )
 
-    def _committed(self) -> None:
-        self.pulse.stir()
-        self.judge.look()
+    def _committed(self, news: bool) -> None:
+        if news:
+            self.pulse.stir()
+            self.judge.look()
 
     # Processes -----------------------------------------------------------------------------------
 
