@@ -1,0 +1,90 @@
+"""Bugs each of which only one rule can tell: what it says must be what finds them."""
+
+from datetime import timedelta
+from typing import Any
+
+from overair.core import attempt as attempt_table
+from overair.core.attempt import CLOSED, AttemptEvent, AttemptState
+from overair.core.upgrade import UpgradeState
+from overair.core.words import v2
+from overair.engine import advance, licenses, push, schedule
+from overair.store import attempts, callbacks, campaigns, polls
+from tests.simulation.plants import Patch
+
+
+def free_while_at_work(patch: Patch) -> None:
+    """A device whose attempt is under way counts as free, and is given another."""
+    real = polls.candidate
+    insert = attempts.insert
+
+    def candidate(tx: Any, device_id: Any) -> Any:
+        found = real(tx, device_id)
+        return None if found is None else found._replace(open_attempt_id=None)
+
+    def insert_anyway(tx: Any, **known: Any) -> Any:
+        tx.execute("update device set open_attempt_id = null where id = ?", (known["device_id"],))
+        return insert(tx, **known)
+
+    patch.setattr(polls, "candidate", candidate)
+    patch.setattr(attempts, "insert", insert_anyway)
+
+
+def licence_gone_campaign_stays(patch: Patch) -> None:
+    """Who loses a licence stays in the campaign."""
+    patch.setattr(licenses, "leave_campaign", lambda *_: None)
+
+
+def pilot_as_large_as_you_like(patch: Patch) -> None:
+    """A package that is not proven goes to all."""
+    patch.setattr(schedule, "_check_pilot", lambda size, settings: None)
+
+
+def over_and_not_over(patch: Patch) -> None:
+    """An attempt that was cancelled is taken up again by what its device says of it."""
+    for event in (AttemptEvent.SUCCEED, AttemptEvent.FAIL, AttemptEvent.PROGRESS):
+        for state in (AttemptState.CANCELLED, AttemptState.FAILED):
+            patch.setitem(attempt_table.TABLE, (state, event), AttemptState.RUNNING)
+
+
+def without_end(patch: Patch) -> None:
+    """A campaign whose last day is over goes on."""
+
+    def end(tx: Any, campaign: Any, settings: Any, now: Any) -> None:
+        campaigns.set_due(tx, campaign.id, now + timedelta(days=1))
+
+    patch.setattr(advance, "_end", end)
+
+
+def dropped_at_the_first_failure(patch: Patch) -> None:
+    """A message that its listener did not take is given up at once."""
+
+    def retry(tx: Any, message_id: int, failed: int, due_at: Any) -> None:
+        callbacks.finish(tx, message_id, "dropped", failed, due_at)
+
+    patch.setattr(callbacks, "retry", retry)
+
+
+def stopped_in_words_only(patch: Patch) -> None:
+    """Whoever stops a campaign is told that it is."""
+    patch.setattr(schedule, "stop_campaign", lambda tx, campaign, now, **_: campaign)
+
+
+def taken_at_its_word(patch: Patch) -> None:
+    """A device that says that it succeeded has, whatever it runs then."""
+
+    def succeeded(tx: Any, job: Any, settings: Any, now: Any, *, text: str) -> None:
+        push.succeeded(tx, job, job.to_version, settings, now, text=text)
+
+    patch.setattr(push, "await_version", succeeded)
+
+
+def failure_taken_for_success(patch: Patch) -> None:
+    """How an attempt was closed does not matter."""
+    for state in AttemptState:
+        if state not in CLOSED:
+            patch.setitem(attempt_table.TABLE, (state, AttemptEvent.FAIL), AttemptState.FINISHED)
+
+
+def failure_shown_as_success(patch: Patch) -> None:
+    """A report of v2 says of a device that failed that it succeeded."""
+    patch.setitem(v2.DEVICE_V2, UpgradeState.FAILED, v2.DEVICE_V2[UpgradeState.SUCCEEDED])

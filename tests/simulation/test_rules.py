@@ -1,0 +1,54 @@
+"""Each rule of the judge can fail, and does when what it forbids is planted.
+
+The ten kinds of ``test_planted.py`` are found by whichever rule sees them first; here each of the other
+rules has a bug that it must see itself. A seed that sees it is written beside it.
+"""
+
+from typing import Any
+
+import pytest
+
+from overair.simulation.batch import Ground
+from overair.simulation.endings import ENDS, told_truly
+from overair.simulation.generate import generate
+from overair.simulation.invariants import CHANGES, told_once
+from tests.simulation import plants, rule_plants
+
+RULES: dict[str, tuple[plants.Plant, int]] = {
+    "one at a time": (rule_plants.free_while_at_work, 9),
+    "only when running": (plants.offer_after_cancel, 825),
+    "only in its days": (plants.window_off_by_an_hour, 7),
+    "only with a licence": (rule_plants.licence_gone_campaign_stays, 54),
+    "no more than allowed": (plants.retry_without_end, 23),
+    "no pilot too large": (rule_plants.pilot_as_large_as_you_like, 253),
+    "no cell too full": (plants.cell_limit_ignored, 76),
+    "closed stays closed": (rule_plants.over_and_not_over, 47),
+    "told once": (plants.skipped_callback, 1),
+    "everything ends": (rule_plants.without_end, 1),
+    "reports are kept": (plants.late_result_dropped, 35),
+    "pushed success is true": (rule_plants.taken_at_its_word, 17),
+    "success is true": (rule_plants.failure_taken_for_success, 8),
+    "messages arrive": (rule_plants.dropped_at_the_first_failure, 38),
+    "nobody is told twice": (plants.lease_ignored, 143),
+    "late truth is believed": (plants.late_result_dropped, 35),
+    "the word is kept": (rule_plants.stopped_in_words_only, 1),
+    "told truly": (rule_plants.failure_shown_as_success, 5),
+}
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_rule_sees_what_it_forbids(
+    ground: Ground, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the bug planted, it is this rule that finds it."""
+    plant, seed = RULES[name]
+    with monkeypatch.context() as patch:
+        plant(patch)
+        outcome = ground.run(generate(seed))
+    assert name in {finding.name for finding in outcome.broken}
+
+
+def test_there_is_a_bug_for_each_rule() -> None:
+    """No rule is without one."""
+    rules: list[Any] = [*CHANGES, *ENDS, told_once, told_truly]
+    assert set(RULES) == {rule.__name__.replace("_", " ") for rule in rules}
