@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from overair.simulation.loop import VirtualLoop
+from overair.store import witness
 from overair.store.connection import BUSY_TIMEOUT_S, connect
 
 
@@ -107,7 +108,7 @@ class SimulatedConnection(sqlite3.Connection):
         changes = self.total_changes - self._before
         check_ins = 0
         if changes:
-            check_ins = super().execute("select coalesce(max(id), 0) from check_in").fetchone()[0]
+            check_ins = super().execute(witness.LATEST_CHECK_IN).fetchone()[0]
             self.owner.may_die("before")
             if self.disk.full:
                 self.disk.refused += 1

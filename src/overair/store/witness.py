@@ -14,6 +14,8 @@ from typing import Any, Final, NamedTuple
 
 from overair.store.database import Tx
 
+LATEST_CHECK_IN: Final = "select coalesce(max(id), 0) from check_in"
+
 _TABLE: Final = """create table witness (
     id integer primary key autoincrement,
     what text not null,
