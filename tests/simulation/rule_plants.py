@@ -1,14 +1,19 @@
 """Bugs each of which only one rule can tell: what it says must be what finds them."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from overair.api import installed
+from overair.api.v2 import catalog
 from overair.core import attempt as attempt_table
 from overair.core.attempt import CLOSED, AttemptEvent, AttemptState
+from overair.core.campaign import CampaignStatus
 from overair.core.upgrade import UpgradeState
-from overair.core.words import v2
+from overair.core.words import v1, v2, v3
 from overair.engine import advance, licenses, push, schedule
-from overair.store import attempts, callbacks, campaigns, polls
+from overair.simulation.template import VERSIONS
+from overair.store import attempts, callbacks, campaigns, inventory, polls
 from tests.simulation.plants import Patch
 
 
@@ -85,6 +90,53 @@ def failure_taken_for_success(patch: Patch) -> None:
             patch.setitem(attempt_table.TABLE, (state, AttemptEvent.FAIL), AttemptState.FINISHED)
 
 
+def newer_than_it_is(patch: Patch) -> None:
+    """A device over HTTP that tells of itself is put down as running the newest version."""
+    real = inventory.set_identity
+
+    def set_identity(tx: Any, device_id: Any, known: Any, new: Any, now: Any) -> None:
+        real(tx, device_id, known, replace(new, version=VERSIONS[-1]), now)
+
+    patch.setattr(inventory, "set_identity", set_identity)
+
+
+# What the API says ---------------------------------------------------------------------------------
+
+
 def failure_shown_as_success(patch: Patch) -> None:
     """A report of v2 says of a device that failed that it succeeded."""
     patch.setitem(v2.DEVICE_V2, UpgradeState.FAILED, v2.DEVICE_V2[UpgradeState.SUCCEEDED])
+
+
+def v1_says_that_all_failed(patch: Patch) -> None:
+    """An upgrade of v1 shows devices that succeeded as failed."""
+    patch.setitem(v1.DEVICE_V1, UpgradeState.SUCCEEDED, v1.DEVICE_V1[UpgradeState.FAILED])
+
+
+def v3_says_that_all_failed(patch: Patch) -> None:
+    """A report of v3 shows devices that succeeded as failed."""
+    patch.setattr(v3, "SUCCEEDED_V3", v3.FAILED_V3)
+
+
+def ended_shown_as_aborted(patch: Patch) -> None:
+    """A campaign that ran to its end is shown as one that was stopped."""
+    patch.setitem(v2.CAMPAIGN_V2, CampaignStatus.ENDED, v2.CAMPAIGN_V2[CampaignStatus.ABORTED])
+
+
+def an_old_version_is_shown(patch: Patch) -> None:
+    """The list of devices shows what they came with."""
+
+    def running(device: Any) -> Any:
+        return installed.running(replace(device, version=VERSIONS[0]))
+
+    patch.setattr(catalog, "running", running)
+
+
+def licences_are_not_shown(patch: Patch) -> None:
+    """The list of devices shows none with a licence."""
+    real = catalog._device
+
+    def device(held: Any) -> Any:
+        return real(replace(held, licensed=False))
+
+    patch.setattr(catalog, "_device", device)

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from overair.simulation.audit import told_truly
 from overair.simulation.batch import Ground
-from overair.simulation.endings import ENDS, told_truly
+from overair.simulation.endings import ENDS
 from overair.simulation.generate import generate
 from overair.simulation.invariants import CHANGES, told_once
 from tests.simulation import plants, rule_plants
@@ -34,6 +35,15 @@ RULES: dict[str, tuple[plants.Plant, int]] = {
     "the word is kept": (rule_plants.stopped_in_words_only, 1),
     "told truly": (rule_plants.failure_shown_as_success, 5),
 }
+# What else a rule looks at.
+ALSO: dict[plants.Plant, tuple[str, int]] = {
+    rule_plants.newer_than_it_is: ("success is true", 2),
+    rule_plants.v1_says_that_all_failed: ("told truly", 1),
+    rule_plants.v3_says_that_all_failed: ("told truly", 7),
+    rule_plants.ended_shown_as_aborted: ("told truly", 3),
+    rule_plants.an_old_version_is_shown: ("told truly", 1),
+    rule_plants.licences_are_not_shown: ("told truly", 4),
+}
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -46,6 +56,18 @@ def test_a_rule_sees_what_it_forbids(
         plant(patch)
         outcome = ground.run(generate(seed))
     assert name in {finding.name for finding in outcome.broken}
+
+
+@pytest.mark.parametrize("plant", ALSO, ids=lambda plant: plant.__name__)
+def test_a_rule_sees_everything_that_it_forbids(
+    ground: Ground, plant: plants.Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Versions that devices run, and in each version of the API what it says of campaigns and devices."""
+    name, seed = ALSO[plant]
+    with monkeypatch.context() as patch:
+        plant(patch)
+        outcome = ground.run(generate(seed))
+    assert {finding.name for finding in outcome.broken} == {name}
 
 
 def test_there_is_a_bug_for_each_rule() -> None:

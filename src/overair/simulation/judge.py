@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from overair.config import Settings
-from overair.simulation.endings import ENDS, told_truly
+from overair.simulation.audit import told_truly
+from overair.simulation.endings import ENDS
 from overair.simulation.invariants import CHANGES, DAY, BrokenError, midnight, told_once
 from overair.simulation.net import NoAnswerError
 from overair.simulation.transcript import Transcript
@@ -134,7 +135,7 @@ class Judge:
             for text in rule(self, world):
                 self.find(rule.__name__.replace("_", " "), text)
         try:
-            for text in await told_truly(self, world):
+            async for text in told_truly(self, world):
                 self.find("told truly", text)
         except NoAnswerError as error:
             self.find("told truly", f"an operator gets no answer when all is over: {error}")

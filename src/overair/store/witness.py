@@ -209,6 +209,7 @@ class Try(NamedTuple):
     upgrade_state: str
     feedback: int
     closed_at: int | None
+    to_version: str
 
 
 def tries(tx: Tx) -> dict[int, Try]:
@@ -216,8 +217,8 @@ def tries(tx: Tx) -> dict[int, Try]:
     return {
         row[0]: Try(*row)
         for row in tx.all(
-            "select t.id, d.imei, t.state, p.protocol, c.uuid, u.state, t.feedback_count, t.closed_at"
-            " from attempt t join device d on d.id = t.device_id"
+            "select t.id, d.imei, t.state, p.protocol, c.uuid, u.state, t.feedback_count, t.closed_at,"
+            " p.to_version from attempt t join device d on d.id = t.device_id"
             " join campaign c on c.id = t.campaign_id join package p on p.id = t.package_id"
             " join device_upgrade u on u.id = t.upgrade_id order by t.id"
         )
@@ -251,6 +252,14 @@ def letters(tx: Tx) -> list[Letter]:
             " and l.api_version = m.api_version order by m.id"
         )
     ]
+
+
+def licensed(tx: Tx) -> set[str]:
+    """Which devices have a licence."""
+    return {
+        imei
+        for (imei,) in tx.all("select imei from device where id in (select device_id from license)")
+    }
 
 
 def versions(tx: Tx) -> dict[str, str]:
