@@ -135,6 +135,7 @@ class World:
         self.judge.set_two_phase(
             frozenset(self.actors[plan.name].imei for plan in scenario.devices if plan.two_phase)
         )
+        self._last_death_s = 0.0
         self.dead: list[Incarnation] = []
         self._zones = {
             self.actors[plan.name].imei: plan.zone for plan in scenario.devices if plan.zone
@@ -184,6 +185,7 @@ class World:
         process = self.processes[name]
         assert process is not None, "only who lives dies"
         self.dead.append(process)
+        self._last_death_s = self.loop.time()
         self.processes[name] = None
         self.faults[Trouble.CRASH.value] += 1
         # In nobody's name: the dead one's callbacks are not run.
@@ -263,7 +265,8 @@ class World:
                     actor.start(0.0)
             ends_at = self.judge.last_end()
             grace = timedelta(seconds=self.settings.grace_s + QUIET_S)
-            quiet_at = self.scenario.hostile_until + QUIET_S
+            # Who was to die at a commit may not have come to one before.
+            quiet_at = max(self.scenario.hostile_until, self._last_death_s) + QUIET_S
             left = quiet_at - self.loop.time()
             if ends_at is not None:
                 left = max(left, (ends_at + grace - self.transcript.now()).total_seconds())
