@@ -2,6 +2,7 @@
 
 import multiprocessing
 import shutil
+import signal
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import replace
@@ -42,6 +43,7 @@ _ground: Ground | None = None
 
 def _prepare(directory: str) -> None:
     global _ground
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever gives out the seeds is told, and stops
     own = Path(directory) / multiprocessing.current_process().name
     _ground = Ground(own)
 

@@ -29,6 +29,7 @@ from overair.simulation.template import Template
 from overair.simulation.transcript import Transcript
 from overair.simulation.world import UNFORESEEN, World
 
+IN_MEMORY: Final = "/dev/shm"  # noqa: S108 - names in it are mkdtemp's own
 ENDINGS: Final = 50  # turns that a task has to end in, when all is over
 SHOWN: Final = 5  # things that do not hold, of one run
 
@@ -56,7 +57,7 @@ class Outcome:
 @contextlib.contextmanager
 def memory() -> Iterator[Path]:
     """A directory in memory, where there is such a place."""
-    where = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - mkdtemp's own names
+    where = IN_MEMORY if os.access(IN_MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="overair-simulation-", dir=where) as directory:
         yield Path(directory)
 
@@ -107,22 +108,27 @@ def simulate(scenario: Scenario, template: Template, directory: Path, *, trace: 
                     pass  # the judge has it, and maybe others
                 except (StuckError, EndlessError) as error:
                     broken.append(BrokenError("the system lives", str(error)))
-            broken = [*world.judge.broken, *broken]
-            with overhearing(None):
-                _take_down(world)
             for name, rows in world.judge.content():
                 transcript.add(repr((name, rows)).encode())
+            outcome = _outcome(world, transcript, (*world.judge.broken, *broken))
+            with overhearing(None):
+                _take_down(world)
     finally:
         asyncio.set_event_loop(None)
         loop.close()
         if collects:
             gc.enable()
+    return outcome
+
+
+def _outcome(world: World, transcript: Transcript, broken: tuple[BrokenError, ...]) -> Outcome:
+    loop = world.loop
     return Outcome(
-        seed=scenario.seed,
-        broken=tuple(broken[:SHOWN]),
+        seed=world.scenario.seed,
+        broken=broken[:SHOWN],
         digest=transcript.digest(),
         virtual_s=loop.time(),
-        device_s=loop.time() * len(scenario.devices),
+        device_s=loop.time() * len(world.scenario.devices),
         turns=loop.turns,
         commits=world.disk.commits,
         requests=world.network.requests,

@@ -192,7 +192,7 @@ class Writer:
                 job.future.set_result(job.value)
             else:
                 job.future.set_exception(job.error)
-        for hint in hints:
+        for hint in sorted(hints):  # a set of words has an order of its own in each process
             self._wake(hint)
 
     # In the thread, which has the connection then -----------------------------------------------
