@@ -305,8 +305,9 @@ def test_a_licence_taken_during_an_attempt_ends_what_follows(w: World) -> None:
     attach(w, ONE)
     assert woken(w) == [imei(ONE)]
     taken = execute(w, ONE)
-    w.tx.execute("delete from license")
-    w.tx.execute("update subscription set license_used_count = 0")
+    taken_from = "select id from device where imei = ?"
+    w.tx.execute(f"delete from license where device_id = ({taken_from})", (imei(ONE),))
+    w.tx.execute("update subscription set license_used_count = 1")
     push.failed(w.tx, taken, R.INSTALL_FAILED, w.settings, w.now)
     assert w.outcome(ONE, made) == (U.FAILED, R.LICENSE_REMOVED)
     w.wait(hours=1)
