@@ -307,7 +307,9 @@ def test_a_licence_taken_during_an_attempt_ends_what_follows(w: World) -> None:
     taken = execute(w, ONE)
     taken_from = "select id from device where imei = ?"
     w.tx.execute(f"delete from license where device_id = ({taken_from})", (imei(ONE),))
-    w.tx.execute("update subscription set license_used_count = 1")
+    w.tx.execute(
+        "update subscription set license_used_count = 1 where account_id = ?", (w.account,)
+    )
     push.failed(w.tx, taken, R.INSTALL_FAILED, w.settings, w.now)
     assert w.outcome(ONE, made) == (U.FAILED, R.LICENSE_REMOVED)
     w.wait(hours=1)
