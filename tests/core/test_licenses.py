@@ -22,6 +22,7 @@ from overair.core.licenses import (
     LicensedDevice,
     LicenseOutcome,
     LicenseTermsError,
+    Room,
     bills_events,
     check_terms,
     choose_losers,
@@ -45,6 +46,7 @@ def fleets(draw: st.DrawFn) -> dict[str, LicensedDevice]:
             id=DeviceId(n),
             eligible=draw(flags),
             licensed=draw(flags),
+            ending=draw(flags),
             used=draw(flags),
             open_upgrade_id=UpgradeId(n) if draw(flags) else None,
             started=draw(flags),
@@ -57,22 +59,58 @@ def fleets(draw: st.DrawFn) -> dict[str, LicensedDevice]:
 REQUESTS = st.lists(st.integers(0, 8).map(str), max_size=12)
 
 
-@given(REQUESTS, fleets(), st.none() | st.integers(0, 5))
-def test_never_more_are_assigned_than_are_free(
-    imeis: list[str], fleet: dict[str, LicensedDevice], free: int | None
+@given(
+    REQUESTS,
+    fleets(),
+    st.none() | st.tuples(st.integers(0, 5), st.integers(0, 3)).map(lambda n: room(*n)),
+)
+def test_never_more_are_assigned_than_there_is_room_for(
+    imeis: list[str], fleet: dict[str, LicensedDevice], room: Room | None
 ) -> None:
     """Each IMEI gets an answer in order; licences go to eligible devices without, once each."""
-    plan = plan_assignment(imeis, fleet, free)
+    plan = plan_assignment(imeis, fleet, room)
     assert [imei for imei, _ in plan.outcomes] == imeis
-    assert len(plan.changed) <= (free or 0)
-    assert len({device.id for device in plan.changed}) == len(plan.changed)
+    got = [*plan.changed, *plan.kept]
+    assert len({device.id for device in got}) == len(got)
     assert all(device.eligible and not device.licensed for device in plan.changed)
-    if free is not None:
-        assert [o for _, o in plan.outcomes].count(Became.ASSIGNED) == len(plan.changed)
+    assert all(device.eligible and device.licensed and device.ending for device in plan.kept)
+    if room is None:
+        assert not got
+        return
+    assert len(plan.changed) <= room.free
+    assert len(got) <= room.lasting
+    assert [o for _, o in plan.outcomes].count(Became.ASSIGNED) == len(got)
     if Became.POOL_EMPTY in [o for _, o in plan.outcomes]:
-        assert len(plan.changed) == free
-    again = plan_assignment(imeis, fleet, free)
-    assert again == plan
+        assert len(plan.changed) == room.free or len(got) == room.lasting
+    assert plan_assignment(imeis, fleet, room) == plan
+
+
+def room(free: int, ending: int = 0) -> Room:
+    """So many licences to give, and so many that end."""
+    return Room(free=free, lasting=free + ending)
+
+
+def test_what_is_to_end_may_stay_if_there_is_room() -> None:
+    """It is the device's already, so it takes nothing from what is free, and is one that lasts."""
+    fleet = {
+        "bare": device(1),
+        "ending": device(2, licensed=True, ending=True),
+        "other": device(3, licensed=True, ending=True),
+        "lasting": device(4, licensed=True),
+    }
+    asked = ["ending", "ending", "lasting", "other", "bare"]
+    full = plan_assignment(asked, fleet, Room(free=0, lasting=1))
+    assert [outcome for _, outcome in full.outcomes] == [
+        Became.ASSIGNED,
+        Became.PREEXISTING,
+        Became.PREEXISTING,
+        Became.POOL_EMPTY,
+        Became.POOL_EMPTY,
+    ]
+    assert (full.changed, full.kept) == ((), (fleet["ending"],))
+    more = plan_assignment(asked, fleet, Room(free=1, lasting=3))
+    assert more.changed == (fleet["bare"],)
+    assert more.kept == (fleet["ending"], fleet["other"])
 
 
 def test_an_empty_pool_refuses_who_comes_too_late() -> None:
@@ -82,6 +120,7 @@ def test_an_empty_pool_refuses_who_comes_too_late() -> None:
             id=DeviceId(n),
             eligible=imei != "c",
             licensed=False,
+            ending=False,
             used=False,
             open_upgrade_id=None,
             started=False,
@@ -89,7 +128,7 @@ def test_an_empty_pool_refuses_who_comes_too_late() -> None:
         )
         for n, imei in enumerate("abc")
     }
-    plan = plan_assignment(["c", "b", "b", "a"], bare, 1)
+    plan = plan_assignment(["c", "b", "b", "a"], bare, room(1))
     assert [outcome for _, outcome in plan.outcomes] == [
         Became.NOT_ELIGIBLE,
         Became.ASSIGNED,
@@ -172,13 +211,14 @@ def test_who_sells_what_cannot_be_is_told_why(kind: str, count: int, why: str) -
 
 def device(number: int, **known: bool) -> LicensedDevice:
     """One that may have a licence, and has none, but for what is said of it."""
-    says = {"eligible": True, "licensed": False, "used": False, "started": False, "at_work": False}
+    says = {"eligible": True, "licensed": False, "ending": False, "used": False}
+    says |= {"started": False, "at_work": False}
     return LicensedDevice(id=DeviceId(number), open_upgrade_id=None, **(says | known))
 
 
 def test_who_is_unknown_gets_no_licence() -> None:
     """A device that the account does not have is not found, and takes nothing from the pool."""
-    plan = plan_assignment(["nobody", "a"], {"a": device(1)}, 1)
+    plan = plan_assignment(["nobody", "a"], {"a": device(1)}, room(1))
     assert plan.outcomes == (("nobody", Became.NOT_FOUND), ("a", Became.ASSIGNED))
 
 

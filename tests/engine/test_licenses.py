@@ -271,6 +271,32 @@ async def test_an_ending_licence_also_goes_when_the_campaign_ends(database: Data
     await database.transact(story)
 
 
+async def test_an_ending_licence_stays_if_it_is_assigned_again(database: Database) -> None:
+    """The pool has grown again: who asks for it keeps it, as far as there is room."""
+
+    def story(tx: Tx) -> None:
+        account = add_account(tx)
+        add_devices(tx, account, [1, 2, 3])
+        subscribe(tx, account, 2)
+        assign(tx, account, 1, 2)
+        schedule(tx, account, [1, 2])
+        begin(tx, 1)
+        begin(tx, 2)
+        subscribe(tx, account, 0)
+        assert assign(tx, account, 1) == [Became.POOL_EMPTY]
+        subscribe(tx, account, 1)
+        assert assign(tx, account, 3, 2, 1) == [
+            Became.POOL_EMPTY,
+            Became.ASSIGNED,
+            Became.POOL_EMPTY,
+        ]
+        advance(tx, NOW + timedelta(days=10))
+        assert licensed(tx, account) == [imei(2)]
+        assert_counted(tx, account)
+
+    await database.transact(story)
+
+
 async def test_upgrades_without_a_licence_are_billed_as_events(database: Database) -> None:
     """On an account with both kinds a licensed device costs nothing more, another is billed."""
 

@@ -353,6 +353,40 @@ def test_a_new_campaign_takes_a_queued_device(w: World) -> None:
 
 
 @story
+def test_a_licence_that_ends_is_none_for_a_new_campaign(w: World) -> None:
+    """It goes with the upgrade that it is there for, which the new one would end; so that goes on."""
+    w.account = w.add_account("0000123456-00007", kind=MONTHLY, count=1)
+    fleet(w, ONE)
+    licenses.assign_licenses(w.tx, w.account, [imei(ONE)], w.settings.limits, w.now)
+    old = campaign(w, [ONE], end=0)
+    due(w)
+    execute(w, ONE)
+    buy(w, 0)
+    pass_time(w, hours=17)
+    assert w.outcome(ONE, old)[0] is U.QUEUED
+    new = campaign(w, [ONE], end=5)
+    assert w.outcome(ONE, new) == (U.REJECTED, R.NO_LICENSE)
+    assert w.outcome(ONE, old)[0] is U.QUEUED
+    buy(w, 1)
+    licenses.assign_licenses(w.tx, w.account, [imei(ONE)], w.settings.limits, w.now)
+    newer = campaign(w, [ONE], end=5)
+    assert w.outcome(ONE, newer)[0] in (U.ACCEPTED, U.PENDING)
+    assert w.outcome(ONE, old) == (U.FAILED, R.SUPERSEDED)
+
+
+def buy(w: World, count: int) -> None:
+    """So many licences from now on."""
+    licenses.set_subscription(
+        w.tx,
+        w.account,
+        purchase_type=MONTHLY,
+        license_count=count,
+        settings=w.settings,
+        now=w.now,
+    )
+
+
+@story
 def test_a_device_in_a_running_campaign_is_taken(w: World) -> None:
     """Queued for a retry or not, another campaign rejects it until its own is Finished."""
     fleet(w, ONE)
@@ -462,12 +496,11 @@ def test_a_reported_success_has_to_show(w: World) -> None:
     due(w)
     taken = execute(w, ONE)
     push.await_version(w.tx, taken, w.settings, w.now, code=200)
-    w.wait(minutes=30)
+    w.wait(minutes=20)
     again = push.job_of(w.tx, w.device(ONE).id, w.settings, w.now)
     assert again is not None
     push.await_version(w.tx, again, w.settings, w.now, code=200)
-    w.wait(minutes=29)
-    assert woken(w) == []
+    pass_time(w, minutes=39)
     assert w.state(taken.attempt_id) is A.RUNNING
     w.wait(minutes=1)
     assert woken(w) == []
@@ -476,6 +509,60 @@ def test_a_reported_success_has_to_show(w: World) -> None:
         R.VERSION_UNCHANGED,
     )
     assert w.outcome(ONE, made) == (U.PENDING, R.RETRY_QUEUED)
+
+
+@story
+def test_a_device_that_has_to_show_its_version_is_called(w: World) -> None:
+    """It may come by itself for half of the hour; then it is called, to another session."""
+    fleet(w, ONE)
+    made = campaign(w, [ONE], end=30)
+    (first,) = due(w)
+    push.await_version(w.tx, execute(w, ONE), w.settings, w.now, code=200)
+    assert pass_time(w, minutes=29) == []
+    assert [told for _, told in pass_time(w, minutes=1)] == [imei(ONE)]
+    called = push.job_of(w.tx, w.device(ONE).id, w.settings, w.now)
+    assert called is not None
+    assert called.session != first.session
+    push.begin_session(w.tx, w.device(ONE).id, w.settings, w.now)
+    push.succeeded(w.tx, called, "02", w.settings, w.now)
+    assert w.outcome(ONE, made) == (U.SUCCEEDED, R.SUCCESS)
+
+
+@story
+def test_a_device_that_restarted_to_show_its_version_is_called_at_once(w: World) -> None:
+    """The network sees it; who is called already is not called to another session because of it."""
+    fleet(w, ONE)
+    campaign(w, [ONE], end=30)
+    due(w)
+    push.await_version(w.tx, execute(w, ONE), w.settings, w.now, code=200)
+    w.wait(minutes=1)
+    assert push.attached(w.tx, [w.device(ONE).id], w.settings, w.now) == 1
+    assert woken(w) == [imei(ONE)]
+    called = push.job_of(w.tx, w.device(ONE).id, w.settings, w.now)
+    w.wait(seconds=30)
+    push.attached(w.tx, [w.device(ONE).id], w.settings, w.now)
+    assert woken(w) == []
+    assert push.job_of(w.tx, w.device(ONE).id, w.settings, w.now) == called
+
+
+@story
+def test_a_device_that_came_and_showed_its_old_version_is_called_again(w: World) -> None:
+    """It has not restarted yet: it has the rest of its hour, and is asked in it."""
+    fleet(w, ONE)
+    campaign(w, [ONE], end=30)
+    due(w)
+    taken = execute(w, ONE)
+    push.await_version(w.tx, taken, w.settings, w.now, code=200)
+    w.wait(minutes=1)
+    push.attached(w.tx, [w.device(ONE).id], w.settings, w.now)
+    assert woken(w) == [imei(ONE)]
+    push.begin_session(w.tx, w.device(ONE).id, w.settings, w.now)
+    assert pass_time(w, minutes=29) == []
+    assert len(pass_time(w, minutes=1)) == 1
+    pass_time(w, minutes=28)
+    assert w.state(taken.attempt_id) is A.RUNNING
+    pass_time(w, minutes=1)
+    assert w.attempt(taken.attempt_id).reason == R.VERSION_UNCHANGED
 
 
 @story

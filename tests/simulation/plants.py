@@ -19,6 +19,7 @@ from overair.core.upgrade import UpgradeState
 from overair.engine import assign, outcome, setbacks, slots, upgrades
 from overair.engine.notify import notify_devices
 from overair.store import callbacks, licenses, polls, tally
+from overair.store import upgrades as stored
 
 Patch = pytest.MonkeyPatch
 Plant = Callable[[Patch], None]
@@ -150,6 +151,20 @@ def late_success_keeps_its_slot(patch: Patch) -> None:
 def scheduled_without_a_licence(patch: Patch) -> None:
     """Other terms change nothing for what is scheduled."""
     patch.setattr(licenses, "unlicensed_upgrades", lambda tx, account_id: [])
+
+
+def licence_that_ends_counts(patch: Patch) -> None:
+    """A licence that goes with an upgrade is as good as another for the next one."""
+    real = stored.devices_to_check
+
+    def devices_to_check(tx: Any, account_id: Any, imeis: Any) -> Any:
+        found = real(tx, account_id, imeis)
+        return {
+            imei: replace(device, licensed=licenses.has_license(tx, device.id))
+            for imei, device in found.items()
+        }
+
+    patch.setattr(stored, "devices_to_check", devices_to_check)
 
 
 def _replaced(value: Any, **changes: Any) -> Any:

@@ -7,13 +7,17 @@ from typing import Any
 from overair.api import installed
 from overair.api.v2 import catalog
 from overair.core import attempt as attempt_table
+from overair.core import plan
 from overair.core.attempt import CLOSED, AttemptEvent, AttemptState
 from overair.core.campaign import CampaignStatus
+from overair.core.plan import Link
 from overair.core.upgrade import UpgradeState
 from overair.core.words import v1, v2, v3
-from overair.engine import advance, licenses, push, schedule
+from overair.devices.dm.effects import Effects
+from overair.engine import advance, assign, licenses, push, schedule
+from overair.engine.push import reports
 from overair.simulation.template import VERSIONS
-from overair.store import attempts, callbacks, campaigns, inventory, polls
+from overair.store import attempts, callbacks, campaigns, devices, inventory, polls
 from tests.simulation.plants import Patch
 
 
@@ -100,6 +104,51 @@ def newer_than_it_is(patch: Patch) -> None:
     patch.setattr(inventory, "set_identity", set_identity)
 
 
+def deaf_to_devices_that_come(patch: Patch) -> None:
+    """What a device over OMA-DM reports is acknowledged, and not written down."""
+    patch.setattr(Effects, "_report", lambda self, event: None)
+
+
+def shown_and_not_believed(patch: Patch) -> None:
+    """A device that is told to come shows the new version, and its upgrade goes on."""
+    patch.setattr(reports, "_succeed", lambda *_: False)
+
+
+# What a device is shown ----------------------------------------------------------------------------
+
+
+def install_at_any_time(patch: Patch) -> None:
+    """A device that downloads first is told to install as soon as it has the image."""
+    real = plan.phase
+
+    def phase(*known: Any) -> tuple[bool, bool]:
+        phased, _ = real(*known)
+        return phased, True
+
+    patch.setattr(assign, "phase", phase)
+
+
+def deployment_until_it_is_cancelled(patch: Patch) -> None:
+    """What is to be cancelled is shown as if it were not."""
+    real = plan.link
+
+    def link(*known: Any, **more: Any) -> Link:
+        found = real(*known, **more)
+        return Link.DEPLOYMENT if found is Link.CANCEL else found
+
+    patch.setattr(assign, "link", link)
+
+
+def offer_that_never_ages(patch: Patch) -> None:
+    """An offer that was not taken up is shown again, whatever the hour."""
+    real = assign._look_at
+
+    def look_at(tx: Any, device: Any, found: Any, *more: Any) -> Any:
+        return real(tx, device, found._replace(state=AttemptState.RETRIEVED), *more)
+
+    patch.setattr(assign, "_look_at", look_at)
+
+
 # What the API says ---------------------------------------------------------------------------------
 
 
@@ -130,6 +179,12 @@ def an_old_version_is_shown(patch: Patch) -> None:
         return installed.running(replace(device, version=VERSIONS[0]))
 
     patch.setattr(catalog, "running", running)
+
+
+def no_history(patch: Patch) -> None:
+    """Devices have no history, it is said."""
+    patch.setattr(devices, "history", lambda *_: [])
+    patch.setattr(devices, "history_with_retries", lambda *_: [])
 
 
 def licences_are_not_shown(patch: Patch) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from overair.simulation.answers import shown_rightly
 from overair.simulation.audit import told_truly
 from overair.simulation.batch import Ground
 from overair.simulation.endings import ENDS
@@ -33,10 +34,16 @@ RULES: dict[str, tuple[plants.Plant, int]] = {
     "nobody is told twice": (plants.lease_ignored, 143),
     "late truth is believed": (plants.late_result_dropped, 35),
     "the word is kept": (rule_plants.stopped_in_words_only, 1),
+    "shown rightly": (rule_plants.install_at_any_time, 8),
     "told truly": (rule_plants.failure_shown_as_success, 5),
 }
 # What else a rule looks at.
 ALSO: dict[plants.Plant, tuple[str, int]] = {
+    rule_plants.deaf_to_devices_that_come: ("reports are kept", 17),
+    rule_plants.shown_and_not_believed: ("pushed success is true", 5),
+    rule_plants.deployment_until_it_is_cancelled: ("shown rightly", 72),
+    rule_plants.offer_that_never_ages: ("shown rightly", 158),
+    rule_plants.no_history: ("told truly", 1),
     rule_plants.newer_than_it_is: ("success is true", 2),
     rule_plants.v1_says_that_all_failed: ("told truly", 1),
     rule_plants.v3_says_that_all_failed: ("told truly", 7),
@@ -62,7 +69,7 @@ def test_a_rule_sees_what_it_forbids(
 def test_a_rule_sees_everything_that_it_forbids(
     ground: Ground, plant: plants.Plant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Versions that devices run, and in each version of the API what it says of campaigns and devices."""
+    """Versions that devices run, what they are shown and say, and in each version of the API what it says of campaigns and devices."""
     name, seed = ALSO[plant]
     with monkeypatch.context() as patch:
         plant(patch)
@@ -72,5 +79,5 @@ def test_a_rule_sees_everything_that_it_forbids(
 
 def test_there_is_a_bug_for_each_rule() -> None:
     """No rule is without one."""
-    rules: list[Any] = [*CHANGES, *ENDS, told_once, told_truly]
+    rules: list[Any] = [*CHANGES, *ENDS, told_once, shown_rightly, told_truly]
     assert set(RULES) == {rule.__name__.replace("_", " ") for rule in rules}

@@ -21,6 +21,7 @@ REGRESSIONS: dict[int, plants.Plant] = {
     602: plants.begun_by_another_clock,
     10881: plants.late_success_keeps_its_slot,
     19187: plants.scheduled_without_a_licence,
+    96534: plants.licence_that_ends_counts,
 }
 FRESH_S = float(os.environ.get("OVERAIR_SIMULATION_S", "20"))
 

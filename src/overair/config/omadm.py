@@ -77,7 +77,8 @@ class Omadm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     verify_grace_s: Annotated[
         NotNegative,
         Meta(
-            description="Seconds from a reported success in which a device may still show its old version."
+            description="Seconds from a reported success in which a device may still show its old"
+            " version; after half of them it is called."
         ),
     ] = 3600
     report_timeout_s: Annotated[

@@ -80,6 +80,7 @@ class LicensedDevice:
     id: DeviceId
     eligible: bool
     licensed: bool
+    ending: bool  # its licence goes when its present upgrade has ended
     used: bool  # an upgrade has completed since its licence was assigned
     open_upgrade_id: UpgradeId | None
     started: bool  # its open upgrade was offered to it
@@ -96,30 +97,48 @@ class LicensePlan:
 
     outcomes: tuple[tuple[str, LicenseOutcome], ...]  # request order
     changed: tuple[LicensedDevice, ...]  # devices that get or lose a licence
+    kept: tuple[LicensedDevice, ...] = ()  # devices whose licence stays after all
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """What a pool has to give."""
+
+    free: int  # licences that no device has
+    lasting: int  # those, and the ones that end with an upgrade: they may stay, or go to others
 
 
 def plan_assignment(
-    imeis: Sequence[str], devices: Mapping[str, LicensedDevice], free: int | None
+    imeis: Sequence[str], devices: Mapping[str, LicensedDevice], room: Room | None
 ) -> LicensePlan:
-    """Assign in request order while licences last; ``free`` None: the account has no pool."""
+    """Assign in request order while licences last; ``room`` None: the account has no pool.
+
+    A licence that would go with the upgrade under way stays, if the pool has grown again.
+    """
     outcomes: list[tuple[str, LicenseOutcome]] = []
     given: dict[str, LicensedDevice] = {}
+    kept: dict[str, LicensedDevice] = {}
     for imei in imeis:
         device = devices.get(imei)
         if device is None:
             outcome = LicenseOutcome.NOT_FOUND
-        elif device.licensed or imei in given:
+        elif (device.licensed and not device.ending) or imei in given or imei in kept:
             outcome = LicenseOutcome.PREEXISTING
         elif not device.eligible:
             outcome = LicenseOutcome.NOT_ELIGIBLE
-        elif free is not None and len(given) >= free:
+        elif room is not None and (
+            len(given) + len(kept) >= room.lasting
+            or (not device.licensed and len(given) >= room.free)
+        ):
             outcome = LicenseOutcome.POOL_EMPTY
         else:
             outcome = LicenseOutcome.ASSIGNED
-            if free is not None:
-                given[imei] = device
+            if room is not None:
+                (kept if device.licensed else given)[imei] = device
         outcomes.append((imei, outcome))
-    return LicensePlan(outcomes=tuple(outcomes), changed=tuple(given.values()))
+    return LicensePlan(
+        outcomes=tuple(outcomes), changed=tuple(given.values()), kept=tuple(kept.values())
+    )
 
 
 def plan_removal(imeis: Sequence[str], devices: Mapping[str, LicensedDevice]) -> LicensePlan:

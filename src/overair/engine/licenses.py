@@ -17,6 +17,7 @@ from overair.core.ids import AccountId, DeviceId
 from overair.core.licenses import (
     LicensedDevice,
     LicenseOutcome,
+    Room,
     check_terms,
     choose_losers,
     has_pool,
@@ -146,17 +147,23 @@ def assign_licenses(
 ) -> LicenseAnswer:
     """Give licences to devices, in the order given, while there are any.
 
+    One that was to go with the device's present upgrade stays, if the pool has room for it again.
+
     An account that pays by event has no pool: assigning succeeds, and there is nothing to count.
     """
     check_devices(imeis, limits)
     subscription = get_locked(tx, account_id)
-    pooled = has_pool(subscription.purchase_type)
-    free = max(0, subscription.license_count - subscription.license_used_count)
-    plan = plan_assignment(
-        imeis, licenses.devices_by_imei(tx, account_id, imeis), free if pooled else None
-    )
+    room = None
+    if has_pool(subscription.purchase_type):
+        bought = subscription.license_count
+        room = Room(
+            free=max(0, bought - subscription.license_used_count),
+            lasting=max(0, bought - licenses.lasting_count(tx, account_id)),
+        )
+    plan = plan_assignment(imeis, licenses.devices_by_imei(tx, account_id, imeis), room)
     if plan.changed:
         licenses.add(tx, account_id, [device.id for device in plan.changed], now)
+    licenses.keep(tx, [device.id for device in plan.kept])
     return LicenseAnswer(subscription=get_subscription(tx, account_id), outcomes=plan.outcomes)
 
 

@@ -1,6 +1,7 @@
 """What somebody who has only the published API is told when all is over, against what the store holds.
 
-Every campaign is asked for in the version that it was made in, and every device in the list of v2. The words
+Every campaign is asked for in the version that it was made in, every device in the list of v2, and the history
+of each device that was in a campaign, in the version of the campaign. The words
 are the documentation's (``lifecycle.md`` 3, 4.4, 5.4), written down here once more: this module shares no code
 with what it judges.
 """
@@ -81,6 +82,8 @@ async def told_truly(judge: Bench, world: Any) -> AsyncIterator[str]:
                 yield f"{imei} in {asked.name} is shown as {shown[imei]}, and is {members[imei]}"
     async for text in _devices(judge, get):
         yield text
+    async for text in _histories(judge, get):
+        yield text
 
 
 async def _upgrade(get: Any, version: int, uuid: str) -> tuple[str | None, dict[str, str]]:
@@ -114,3 +117,25 @@ async def _devices(judge: Bench, get: Any) -> AsyncIterator[str]:
         runs = {software["version"] for software in item["softwareList"]}
         if versions[imei] and versions[imei] not in runs:
             yield f"{imei} is shown to run {sorted(runs)}, and runs {versions[imei]}"
+
+
+async def _histories(judge: Bench, get: Any) -> AsyncIterator[str]:
+    """Each upgrade that succeeded or failed is in its device's history, once.
+
+    Over v1 others may be, of which an attempt failed (``api.md`` 6); they are not called what they are not.
+    """
+    held: dict[tuple[int, str], dict[str, str]] = {}
+    for member in witness.members(judge.tx):
+        held.setdefault((member.version, member.imei), {})[member.uuid] = member.state
+    for (version, imei), states in held.items():
+        if not set(states.values()) - {"rejected"}:
+            continue  # it may be no device at all
+        shown = await get(f"v{version}/reports/{ACCOUNT}/devices/{imei}") or ()
+        words = {item["id"]: item["status"] for item in shown}
+        due = {uuid for uuid, state in states.items() if state in ("succeeded", "failed")}
+        more = words.keys() - due
+        if len(words) != len(shown) or due - words.keys() or (more and version != 1):
+            yield f"the history of {imei} has {sorted(words)}, and due are {sorted(due)}"
+        for uuid in words.keys() & states.keys():
+            if words[uuid] not in _DEVICES[version].get(states[uuid], ()):
+                yield f"the history of {imei} says {words[uuid]} of {uuid}: it is {states[uuid]}"

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from overair.simulation.invariants import CLOSED, FINAL, OVER, Bench, Findings
-from overair.simulation.scenario import Trouble
+from overair.simulation.scenario import Kind, Trouble
 from overair.simulation.template import VERSIONS
 from overair.store import witness
 
+# What a device over OMA-DM says: all is done; the image is there, and is being installed; from here on, it failed.
+_SUCCESS, _DOWNLOADED, _FAILURES = 200, 255, 400
 # After these what was sent may be sent again: nobody remembers it.
 _FORGETS: Final = frozenset(
     {Trouble.CRASH, Trouble.PAUSE, Trouble.SLOW_DISK, Trouble.FULL_DISK, Trouble.CLOCK}
@@ -33,7 +35,8 @@ def everything_ends(judge: Bench, world: Any) -> Findings:
 
 
 def reports_are_kept(judge: Bench, world: Any) -> Findings:
-    """What a device over HTTP was told had been taken is there, and had its effect."""
+    """What a device was told had been taken is there, and had its effect."""
+    yield from _pushed_reports(judge, world)
     tries, said = witness.tries(judge.tx), witness.said(judge.tx)
     limit = judge.settings.limits.feedback_per_attempt
     for imei, truth in judge.http_truths(world):
@@ -56,8 +59,41 @@ def reports_are_kept(judge: Bench, world: Any) -> Findings:
                 yield f"{imei} succeeded in {attempt.id}, and is {attempt.upgrade_state}"
 
 
+def _pushed_reports(judge: Bench, world: Any) -> Findings:
+    """Over OMA-DM: how it ended, which the device said of an attempt by its name, and the server took.
+
+    What it says of an attempt that is at its end already is not kept, and need not be: only of one that had
+    but expired. Nor is it told apart whether it has the image.
+    """
+    tries, names = witness.tries(judge.tx), witness.correlators(judge.tx)
+    codes = witness.codes(judge.tx)
+    limit = judge.settings.limits.feedback_per_attempt
+    for actor in judge.told_actors(world):
+        if actor.plan.kind is not Kind.OMADM:
+            continue
+        truth = actor.core.truth()
+        last = max((talk.at for talk in truth.dialogues if not talk.problem), default=None)
+        # Whoever reports before it restarts has to come once more, to show it.
+        shown = {made.correlator for made in truth.installs if last is not None and made.at < last}
+        for report in truth.reports:
+            if report.taken_at is None or not report.correlator or report.code == _DOWNLOADED:
+                continue
+            attempt = tries.get(names.get(report.correlator, 0))
+            if attempt is None:
+                yield f"{actor.imei} reported on {report.correlator}, of which nothing is known"
+                continue
+            if attempt.state == "expired":
+                if report.code >= _FAILURES:
+                    yield f"{actor.imei} failed in {attempt.id} with {report.code}; it is expired"
+                elif (attempt.id, report.code) not in codes and attempt.feedback < limit:
+                    yield f"{report.code} of {actor.imei} on {attempt.id} was lost"
+            done = report.code == _SUCCESS and report.correlator in shown
+            if done and attempt.upgrade_state != "succeeded":
+                yield f"{actor.imei} installed {attempt.id}, said so, and is {attempt.upgrade_state}"
+
+
 def pushed_success_is_true(judge: Bench, world: Any) -> Findings:
-    """A device that is told to come and succeeded has installed it, and is said to run what it has run."""
+    """A device that is told to come succeeded if it installed it and shows that, and only then."""
     known = witness.versions(judge.tx)
     succeeded = [m for m in witness.members(judge.tx) if m.state == "succeeded"]
     for actor in judge.told_actors(world):
@@ -65,6 +101,9 @@ def pushed_success_is_true(judge: Bench, world: Any) -> Findings:
         for member in succeeded:
             if member.imei == actor.imei and member.to_version not in installed:
                 yield f"{actor.imei} succeeded in {member.uuid}, and installed {installed}"
+        led = {member.to_version for member in succeeded if member.imei == actor.imei}
+        if known[actor.imei] in installed and known[actor.imei] not in led:
+            yield f"{actor.imei} shows {known[actor.imei]}, and succeeded in {sorted(led)}"
         if known[actor.imei] not in [*installed, VERSIONS[0]]:
             yield f"{actor.imei} is said to run {known[actor.imei]}, and installed {installed}"
 

@@ -8,7 +8,7 @@ operators (``endings.py``).
 They know the rules from the specifications, and share no code with what they judge: a window that is wrong
 in ``core/window.py`` has to be right here.
 
-Not in here: when they are asked, and of what (``judge.py``).
+Not in here: when they are asked, and of what (``judge.py``); what a device is shown afterwards (``answers.py``).
 """
 
 from collections import Counter
@@ -71,7 +71,7 @@ def midnight(text: str) -> datetime:
     return datetime.combine(date.fromisoformat(text), time(), UTC)
 
 
-def _within(windows: str, at: datetime) -> bool:
+def within(windows: str, at: datetime) -> bool:
     """Whether an hour is one of ``"0-4,20-24"``."""
     if not windows:
         return True
@@ -104,38 +104,40 @@ def only_when_running(judge: Bench, seen: Seen) -> Findings:
 
 def only_in_its_days(judge: Bench, seen: Seen) -> Findings:
     """An attempt begins between the first and the last day, the dates and hours of its campaign."""
-    if seen.what != "begun":
-        return
-    facts = seen.facts
-    at = _at(facts["at"])
+    if seen.what == "begun":
+        for text in out_of_time(judge, seen.facts, _at(seen.facts["at"])):
+            yield f"attempt {seen.row_id} began {text}"
+
+
+def out_of_time(judge: Bench, facts: dict[str, Any], at: datetime) -> Findings:
+    """Which days, dates and hours of a campaign do not allow it to be offered."""
     if facts["state"] == "queued" or facts["status"] == "ended":
         return
     if not midnight(facts["start_date"]) <= at < midnight(facts["end_date"]) + DAY:
-        yield f"attempt {seen.row_id} began at {at}, outside its campaign's days"
+        yield f"at {at}, outside its campaign's days"
     after = facts["download_after"]
     if after and at < midnight(after):
-        yield f"attempt {seen.row_id} began at {at}, before {after}"
-    if facts["version"] == 3 and not _within(facts["download"], at):
-        yield f"attempt {seen.row_id} began at {at}, outside {facts['download']}"
+        yield f"at {at}, before {after}"
+    if facts["version"] == 3 and not within(facts["download"], at):
+        yield f"at {at}, outside {facts['download']}"
     if facts["protocol"] != "HTTP":
         return
-    two_phase = judge.two_phase(facts["imei"])
     here = at.astimezone(judge.zone(facts["imei"]))
-    if two_phase:
-        if not _within(facts["download"], here):
-            yield f"attempt {seen.row_id} began at {here}, outside {facts['download']}"
+    if judge.two_phase(facts["imei"]):
+        if not within(facts["download"], here):
+            yield f"at {here}, outside {facts['download']}"
         return
     overlapping = any(
-        _within(facts["download"], moment) and _within(facts["install"], moment)
+        within(facts["download"], moment) and within(facts["install"], moment)
         for moment in (at.replace(hour=hour, minute=0) for hour in range(24))
     )
     windows = [facts["download"], facts["install"]] if overlapping else [facts["install"]]
     for hours in windows:
-        if not _within(hours, here):
-            yield f"attempt {seen.row_id} began at {here}, outside {hours}"
+        if not within(hours, here):
+            yield f"at {here}, outside {hours}"
     after = facts["install_after"]
     if after and at < midnight(after):
-        yield f"attempt {seen.row_id} began at {at}, before {after}"
+        yield f"at {at}, before {after}"
 
 
 def only_with_a_licence(judge: Bench, seen: Seen) -> Findings:

@@ -1,4 +1,5 @@
-"""Looks at a run: at each commit at what changed, now and then at everything, and at the end.
+"""Looks at a run: at each commit at what changed, at each answer to a device at what it shows, now and then
+at everything, and at the end.
 
 With a reading connection of its own, so that what it sees is what was committed. Nothing is raised in the
 middle of somebody's commit: what does not hold is kept, and raised by the next look at everything.
@@ -12,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from overair.config import Settings
+from overair.simulation.answers import shown_rightly
 from overair.simulation.audit import told_truly
 from overair.simulation.endings import ENDS
 from overair.simulation.invariants import CHANGES, DAY, BrokenError, midnight, told_once
-from overair.simulation.net import NoAnswerError
+from overair.simulation.net import Heard, Host, NoAnswerError
 from overair.simulation.transcript import Transcript
 from overair.store import verify, witness
 from overair.store.connection import SqliteTx, connect
@@ -82,6 +84,18 @@ class Judge:
                     self.find(rule.__name__.replace("_", " "), text)
         for text in told_once(self, found):
             self.find("told once", text)
+
+    def overhear(self, host: Host, method: str, url: str) -> Heard | None:
+        """What is to be told of the answer to a request that arrives."""
+        asked = shown_rightly(self, host, method, url)
+        if asked is None:
+            return None
+
+        def heard(status: int, body: bytes) -> None:
+            for text in asked(status, body):
+                self.find("shown rightly", text)
+
+        return heard
 
     def _note(self, seen: Seen) -> None:
         note = self.transcript.note

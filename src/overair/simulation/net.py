@@ -15,6 +15,7 @@ from random import Random
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
+from overair.simulation.clock import ProcessClock
 from overair.simulation.loop import VirtualLoop
 from overair.simulation.scenario import Fault, Trouble
 
@@ -40,12 +41,17 @@ class Response:
     cut: bool = False
 
 
+Heard = Callable[[int, bytes], None]
+"""What is to be told of the status and the body of an answer."""
+
+
 class Host(Protocol):
     """A process that requests may go to."""
 
     name: str
     alive: bool
     context: Context
+    clock: ProcessClock
     exchanges: "set[Exchange]"
 
     async def answer(self, scope: Any, receive: Any, send: Any) -> None: ...
@@ -73,11 +79,13 @@ class Network:
         hosts: Callable[[], list[Host]],
         count: Callable[[str], None],
         failed: Callable[[str], None],
+        overhear: Callable[[Host, str, str], Heard | None],
     ) -> None:
         self._loop = loop
         self._hosts = hosts
         self.count = count
         self._failed = failed
+        self._overhear = overhear
         self._weather: list[Fault] = []
         self.requests = 0
         self._latest: dict[str, int] = {}  # who asked when for the last time
@@ -127,6 +135,7 @@ class Network:
             self._loop.call_later(
                 later, self._repeat, other, who, number, method, url, headers, body
             )
+        heard = self._overhear(host, method, url)
         exchange = self._begin(host, method, url, headers, body)
         assert exchange.done is not None
         timer = self._loop.call_later(PATIENCE_S, lambda: exchange.end(whole=False))
@@ -138,6 +147,8 @@ class Network:
         # The management API says so of a full disk, too; what was not foreseen is in its log.
         if exchange.head["status"] == 500 and "/api/" not in url:
             self._failed(f"{method} {url} was answered 500")
+        if heard is not None:
+            heard(exchange.head["status"], b"".join(exchange.parts))
         await asyncio.sleep(self._latency(dice, who))
         if self.strikes(Trouble.REPLY_LOSS, dice, who):
             await asyncio.sleep(dice.choice(LOST_S))

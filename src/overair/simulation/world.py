@@ -27,7 +27,7 @@ from overair.simulation.disk import Disk, ProcessDiedError
 from overair.simulation.judge import Judge
 from overair.simulation.listeners import Listeners, SimulatedCourier
 from overair.simulation.loop import VirtualLoop
-from overair.simulation.net import BASE, Network
+from overair.simulation.net import BASE, Heard, Host, Network
 from overair.simulation.operators import Ledger, Operator, subscribe
 from overair.simulation.process import Incarnation
 from overair.simulation.process import Surroundings as Place
@@ -95,7 +95,7 @@ class World:
         self.settings = _settings(scenario, self.directory)
         self.pulse = Pulse(loop, scenario.rules.nap_s)
         self.disk = Disk(loop, self._committed)
-        self.network = Network(loop, self._hosts, self._count, self._failed)
+        self.network = Network(loop, self._hosts, self._count, self._failed, self._overhear)
         self.listeners = Listeners(loop, self.transcript)
         self.ledger = Ledger()
         around = Surroundings(loop, self.network, self.transcript, scenario.seed)
@@ -156,6 +156,9 @@ class World:
 
     def _failed(self, what: str) -> None:
         self.judge.find(UNFORESEEN, what)
+
+    def _overhear(self, host: Host, method: str, url: str) -> Heard | None:
+        return self.judge.overhear(host, method, url)
 
     def _carrier(self) -> SimulatedCarrier:
         return SimulatedCarrier(

@@ -90,7 +90,7 @@ def _locked(tx: Tx, device_ids: Iterable[DeviceId]) -> dict[str, LicensedDevice]
             )
         rows = tx.all(
             "select d.imei, d.id, d.fota_eligible, l.device_id, l.used_at, d.open_upgrade_id,"
-            " u.state, d.open_attempt_id from device d"
+            " u.state, d.open_attempt_id, l.ends_after_upgrade from device d"
             " left join license l on l.device_id = d.id"
             " left join device_upgrade u on u.id = d.open_upgrade_id"
             f" where d.id in ({marks(len(chunk))})",
@@ -103,6 +103,7 @@ def _locked(tx: Tx, device_ids: Iterable[DeviceId]) -> dict[str, LicensedDevice]
                 id=DeviceId(row[1]),
                 eligible=bool(row[2]),
                 licensed=row[3] is not None,
+                ending=bool(row[8]),
                 used=row[4] is not None,
                 open_upgrade_id=upgrade_id,
                 started=upgrade_id is not None and (at_work or row[6] == UpgradeState.PENDING),
@@ -200,6 +201,14 @@ def end_after_upgrade(tx: Tx, device_ids: Iterable[DeviceId]) -> None:
     """These licences go when the devices' present upgrades have ended."""
     tx.many(
         "update license set ends_after_upgrade = true where device_id = ?",
+        [(device_id,) for device_id in sorted(device_ids)],
+    )
+
+
+def keep(tx: Tx, device_ids: Iterable[DeviceId]) -> None:
+    """These licences do not go with the devices' upgrades after all."""
+    tx.many(
+        "update license set ends_after_upgrade = false where device_id = ?",
         [(device_id,) for device_id in sorted(device_ids)],
     )
 

@@ -256,6 +256,25 @@ def recall(tx: Tx, device_ids: Sequence[DeviceId], now: datetime) -> int:
     return changed
 
 
+def hasten_proof(tx: Tx, device_ids: Sequence[DeviceId], now: datetime) -> int:
+    """The devices are there: those that said that they succeeded, and have yet to show it, are due.
+
+    How many were made due.
+    """
+    changed = 0
+    for start_ in range(0, len(device_ids), CHUNK):
+        chunk = sorted(device_ids[start_ : start_ + CHUNK])
+        changed += tx.execute(
+            "update device_upgrade set due_at = ?"
+            " where id in (select t.upgrade_id from device d"
+            " join attempt t on t.id = d.open_attempt_id"
+            " join push_attempt p on p.attempt_id = t.id and p.verify_until > ?"
+            f" where d.id in ({marks(len(chunk))}) and d.protocol = 'OMADM') and due_at > ?",
+            [to_ms(now), to_ms(now), *chunk, to_ms(now)],
+        )
+    return changed
+
+
 def follow(tx: Tx, device_id: DeviceId, upgrade_id: UpgradeId, now: datetime) -> bool:
     """An attempt of that upgrade is over: whatever else waits for the device need not wait for it."""
     changed = tx.execute(

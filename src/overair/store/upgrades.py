@@ -304,7 +304,8 @@ def devices_to_check(
         for row in tx.all(
             "select d.id, d.imei, d.make, d.model, d.protocol, d.version, d.fota_eligible,"
             " d.status, d.open_upgrade_id, l.device_id from device d"
-            " left join license l on l.device_id = d.id"
+            # A licence that goes with the upgrade before it is none for this one (lifecycle.md 6.4).
+            " left join license l on l.device_id = d.id and not l.ends_after_upgrade"
             f" where d.account_id = ? and d.imei in ({marks(len(chunk))}) order by d.id{lock}",
             [account_id, *chunk],
         ):

@@ -16,6 +16,12 @@ from overair.store.database import Tx
 
 LATEST_CHECK_IN: Final = "select coalesce(max(id), 0) from check_in"
 
+# The terms of a campaign c with a package p.
+_TERMS: Final = """'version', c.api_version, 'protocol', p.protocol, 'status', c.status,
+        'start_date', c.start_date, 'end_date', c.end_date,
+        'download_after', c.download_after_date, 'download', c.download_windows,
+        'install_after', c.install_after_date, 'install', c.install_windows"""
+
 _TABLE: Final = """create table witness (
     id integer primary key autoincrement,
     what text not null,
@@ -24,16 +30,12 @@ _TABLE: Final = """create table witness (
     new text not null default ''
 )"""
 
-_BEGUN: Final = """create trigger witness_begun after insert on attempt begin
+_BEGUN: Final = f"""create trigger witness_begun after insert on attempt begin
     insert into witness (what, row_id, new)
     select 'begun', new.id, json_object(
         'upgrade', u.id, 'campaign', c.id, 'device', d.id, 'imei', d.imei, 'number', new.number,
-        'at', new.offered_at, 'version', c.api_version, 'protocol', p.protocol,
-        'status', c.status, 'state', u.state, 'attempts', u.attempts,
-        'not_before', u.not_before, 'package', c.package_id,
-        'start_date', c.start_date, 'end_date', c.end_date,
-        'download_after', c.download_after_date, 'download', c.download_windows,
-        'install_after', c.install_after_date, 'install', c.install_windows,
+        'at', new.offered_at, 'state', u.state, 'attempts', u.attempts,
+        'not_before', u.not_before, 'package', c.package_id, {_TERMS},
         'terms', coalesce((select purchase_type from subscription s
             where s.account_id = c.account_id), ''),
         'licensed', exists (select 1 from license l where l.device_id = d.id),
@@ -156,6 +158,36 @@ def content(tx: Tx) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
             yield name, tx.all(f"select * from {name} order by 1")
 
 
+class Held(NamedTuple):
+    """What is held of a device over HTTP that asks: its open attempt, how that is, and the terms of its
+    campaign; and the newest attempt of all."""
+
+    newest: int
+    attempt: int | None
+    state: str | None
+    terms: str | None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The terms, and the device's state in the campaign."""
+        found: dict[str, Any] = json.loads(self.terms or "{}")
+        return found
+
+
+def held(tx: Tx, imei: str) -> Held:
+    """What is held at this moment."""
+    row = tx.one(
+        "select (select coalesce(max(id), 0) from attempt), t.id, t.state,"
+        f" case when t.id is not null then json_object('imei', d.imei, 'state', u.state, {_TERMS}) end"
+        " from device d left join attempt t on t.id = d.open_attempt_id"
+        " left join device_upgrade u on u.id = t.upgrade_id"
+        " left join campaign c on c.id = t.campaign_id left join package p on p.id = c.package_id"
+        " where d.imei = ?",
+        (imei,),
+    )
+    return Held(*row) if row is not None else Held(0, None, None, None)
+
+
 # What is there at the end ------------------------------------------------------------------------
 
 
@@ -228,6 +260,16 @@ def tries(tx: Tx) -> dict[int, Try]:
 def said(tx: Tx) -> set[tuple[int, str, str]]:
     """What devices said of their attempts: attempt, execution, result."""
     return set(tx.all("select attempt_id, execution, finished from feedback"))
+
+
+def correlators(tx: Tx) -> dict[str, int]:
+    """By what name devices over OMA-DM know which attempt."""
+    return dict(tx.all("select correlator, attempt_id from push_attempt"))
+
+
+def codes(tx: Tx) -> set[tuple[int, int]]:
+    """Which codes devices said of which attempts."""
+    return set(tx.all("select attempt_id, code from feedback where code is not null"))
 
 
 class Letter(NamedTuple):

@@ -46,13 +46,16 @@ def downloaded(
 def await_version(
     tx: Tx, job: Job, settings: Settings, now: datetime, *, code: int | None = None, text: str = ""
 ) -> None:
-    """The device says that it succeeded and does not show it yet: it has a while to do so."""
+    """The device says that it succeeded and does not show it yet: it has a while to do so.
+
+    Half of that while it may take to come by itself; then it is called.
+    """
     note(tx, job, settings, now, code=code, text=text)
     # One that is over is waited for no longer: when its device is due next is another's matter.
     if job.verify_until is None and job.state not in CLOSED:
-        until = now + timedelta(seconds=settings.omadm.verify_grace_s)
-        push.set_verify_until(tx, job.attempt_id, until)
-        push.set_due(tx, job.upgrade_id, until)
+        grace = timedelta(seconds=settings.omadm.verify_grace_s)
+        push.set_verify_until(tx, job.attempt_id, now + grace)
+        push.set_due(tx, job.upgrade_id, now + grace / 2)
 
 
 def failed(

@@ -50,12 +50,13 @@ def attached(tx: Tx, device_ids: Sequence[DeviceId], settings: Settings, now: da
     """The network sees these devices: those that are queued have their turn, after their pauses.
 
     Those that were notified while they were away are called anew, in the window that they have: a
-    device that powers on within it takes its upgrade then (``lifecycle.md`` 3.5). How many are due
-    because of it.
+    device that powers on within it takes its upgrade then (``lifecycle.md`` 3.5). Those that said that
+    they succeeded have restarted now, and are asked what they run. How many are due because of it.
     """
     woken = (
         push.hasten(tx, device_ids, now)
         + push.recall(tx, device_ids, now)
+        + push.hasten_proof(tx, device_ids, now)
         + push.hasten_unplaced(tx, device_ids, now)
     )
     if woken:
@@ -129,23 +130,18 @@ def _attend(
     if device.protocol == LWM2M:
         _attend_visited(tx, upgrade, campaign, attempt, own, settings, now)
         return None
-    if attempt.state in AT_WORK:
-        if own.verify_until is not None:
-            if now < own.verify_until:
-                push.set_due(tx, upgrade.id, own.verify_until)
-            else:
-                _give_up(tx, attempt, upgrade, campaign, Reason.VERSION_UNCHANGED, settings, now)
-            return None
-        silent_from = own.executed_at or attempt.offered_at
-        if own.call.called_at <= silent_from:
-            # Silent for too long: it is called, and asked how far it is.
-            call = Call(called_at=now, window_ends_at=now + timedelta(seconds=rules.window_s))
-            own = replace(own, session=next_session(tx, device), call=call)
-            push.call_again(tx, attempt.id, own.session, call)
+    at_work = attempt.state in AT_WORK
+    if at_work and own.call.called_at <= _last_word(attempt, own, settings):
+        # Silent for too long: it is called, and asked how far it is, or what it runs.
+        ends_at = own.verify_until or now + timedelta(seconds=rules.window_s)
+        call = Call(called_at=now, window_ends_at=ends_at)
+        own = replace(own, session=next_session(tx, device), call=call)
+        push.call_again(tx, attempt.id, own.session, call)
     step = carry_on(own.call, now, timedelta(seconds=rules.push_pause_s))
     if step.over:
-        at_work = attempt.state in AT_WORK
         reason = Reason.REPORT_LOST if at_work else Reason.NO_RESPONSE
+        if own.verify_until is not None:
+            reason = Reason.VERSION_UNCHANGED
         _give_up(tx, attempt, upgrade, campaign, reason, settings, now, paused=at_work)
         return None
     push.set_due(tx, upgrade.id, step.due_at)
@@ -153,6 +149,13 @@ def _attend(
         return None
     push.set_pushed(tx, attempt.id, now)
     return wake_of(device, own)
+
+
+def _last_word(attempt: Attempt, own: PushAttempt, settings: Settings) -> datetime:
+    """When a device at work was last known to get on: it said so, or was given its command."""
+    if own.verify_until is not None:
+        return own.verify_until - timedelta(seconds=settings.omadm.verify_grace_s)
+    return own.executed_at or attempt.offered_at
 
 
 def _attend_visited(
@@ -239,9 +242,11 @@ def _heard(
     now: datetime,
 ) -> None:
     """A device at work was silent and is heard of: it has as long again."""
-    silent_from = own.executed_at or attempt.offered_at
+    silent_from = _last_word(attempt, own, settings)
     if own.call.called_at > silent_from:
         call = replace(own.call, called_at=silent_from, pushed_at=None)
         push.call_again(tx, attempt.id, own.session, call)
-    if own.verify_until is None:
-        push.set_due(tx, upgrade.id, now + timedelta(seconds=settings.omadm.report_timeout_s))
+    due_at = now + timedelta(seconds=settings.omadm.report_timeout_s)
+    if own.verify_until is not None:
+        due_at = min(now + timedelta(seconds=settings.omadm.verify_grace_s) / 2, own.verify_until)
+    push.set_due(tx, upgrade.id, due_at)

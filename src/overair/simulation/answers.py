@@ -1,0 +1,92 @@
+"""What a device over HTTP is shown of its attempt, answer by answer, until the attempt is over.
+
+That an attempt may begin is judged when it does (``invariants.py``); from then on its device asks again and
+again, and what it is told must be right each time: nothing of an attempt that is over, no deployment where
+it is to be cancelled (``http-ddi.md`` 6), and whether it may install now (``http-ddi.md`` 7).
+
+An answer takes a while, and others write meanwhile. So what was held when the request arrived and when the answer
+left is looked at, by the clock of the process that answered: an answer is wrong if it is by both.
+
+Not in here: what devices that are told to come are shown; they are given a command once.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+
+from overair.simulation.invariants import Bench, Findings, midnight, out_of_time, within
+from overair.simulation.net import Host
+from overair.store import witness
+from overair.store.witness import Held
+
+_ASKS: Final = re.compile(r"/controller/v1/([0-9]{15})(?:/deploymentBase/([0-9]+))?(?:\?.*)?$")
+_SHOWN: Final = re.compile(rb"/deploymentBase/([0-9]+)")
+
+Heard = Callable[[int, bytes], Findings]
+
+
+def shown_rightly(judge: Bench, host: Host, method: str, url: str) -> Heard | None:
+    """What is to be asked of the answer to a request that arrives; None: nothing."""
+    asks = _ASKS.search(url)
+    if method != "GET" or asks is None:
+        return None
+    imei, action = asks.groups()
+    before, asked_at = witness.held(judge.tx, imei), host.clock.now()
+
+    def heard(status: int, body: bytes) -> Findings:
+        if status != 200:
+            return
+        shown = action
+        if shown is None and (link := _SHOWN.search(body)) is not None:
+            shown = link[1].decode()
+        if shown is None:
+            return
+        after, answered_at = witness.held(judge.tx, imei), host.clock.now()
+        yield from _still_under_way(imei, int(shown), before, after)
+        if int(shown) != before.attempt or before.terms != after.terms:
+            return
+        moments = (asked_at, answered_at)
+        if before.state == "offered":
+            yield from _taken_up_in_time(judge, before, moments)
+        if action is not None:
+            yield from _when_to_install(judge, before, json.loads(body), moments)
+
+    return heard
+
+
+def _still_under_way(imei: str, shown: int, before: Held, after: Held) -> Findings:
+    """A deployment is shown of the device's open attempt, and not while that is to be cancelled."""
+    if shown <= before.newest and shown != before.attempt:
+        yield f"{imei} is shown {shown}, and its attempt is {before.attempt}"
+    states = {before.state, after.state}
+    if shown == before.attempt == after.attempt and states == {"cancelling"}:
+        yield f"{imei} is shown {shown}, which is to be cancelled"
+
+
+def _taken_up_in_time(judge: Bench, held: Held, moments: tuple[datetime, ...]) -> Findings:
+    """An offer that its device has not taken up is shown only when it might be made (``http-ddi.md`` 7)."""
+    found = [list(out_of_time(judge, held.facts, at)) for at in moments]
+    if all(found):
+        yield f"{held.facts['imei']} is shown {held.attempt} once more {found[0][0]}"
+
+
+def _when_to_install(
+    judge: Bench, held: Held, body: Any, moments: tuple[datetime, ...]
+) -> Findings:
+    """A device that downloads first is told to install when it may, and only then; others always are."""
+    facts = held.facts
+    windows, after = facts["install"], facts["install_after"]
+    told = body["deployment"]["update"], body["deployment"].get("maintenanceWindow")
+    allowed: set[tuple[str, str | None]] = {("forced", None)}
+    if judge.two_phase(facts["imei"]) and (windows or after):
+        zone = judge.zone(facts["imei"])
+        allowed = {
+            ("forced", "available")
+            if within(windows, at.astimezone(zone)) and not (after and at < midnight(after))
+            else ("skip", "unavailable")
+            for at in moments
+        }
+    if told not in allowed:
+        yield f"{facts['imei']} is told {told} at {moments[-1]}, and installs in {windows}"
