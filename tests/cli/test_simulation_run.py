@@ -126,3 +126,35 @@ def test_who_interrupts_is_heard(words: list[str], says: bytes, tmp_path: Path) 
     assert done.stdout.startswith(says)
     assert done.stderr == b""
     assert not list(tmp_path.iterdir())
+
+
+def test_who_interrupts_at_once_is_heard_by_one(tmp_path: Path) -> None:
+    """Processes that are only being begun say nothing of it: a terminal interrupts them all."""
+    interrupted = (
+        "import os, signal\n"
+        "from overair.simulation import batch, running\n"
+        "running.IN_MEMORY = '/nowhere'\n"
+        "class Pool(batch.ProcessPoolExecutor):\n"
+        "    def submit(self, *told, **more):\n"
+        "        given = super().submit(*told, **more)\n"
+        "        os.killpg(0, signal.SIGINT)\n"
+        "        return given\n"
+        "batch.ProcessPoolExecutor = Pool\n"
+        "from overair.cli import main\n"
+        "if __name__ == '__main__':\n"
+        "    main()\n"
+    )
+    script = tmp_path / "interrupted.py"
+    script.write_text(interrupted)
+    done = subprocess.run(
+        [sys.executable, str(script), *RUN, "--seeds", "100000", "--jobs", "2"],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        timeout=60,
+        check=False,
+        start_new_session=True,
+    )
+    assert done.returncode == 128 + signal.SIGINT
+    assert done.stdout.startswith(b"1 seeds in ")
+    assert done.stderr == b""
+    assert list(tmp_path.iterdir()) == [script]

@@ -5,6 +5,7 @@ import shutil
 import signal
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,6 +45,7 @@ _ground: Ground | None = None
 def _prepare(directory: str) -> None:
     global _ground
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever gives out the seeds is told, and stops
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     own = Path(directory) / multiprocessing.current_process().name
     _ground = Ground(own)
 
@@ -51,6 +53,16 @@ def _prepare(directory: str) -> None:
 def _one(seed: int) -> Outcome:
     assert _ground is not None, "each process prepares itself"
     return replace(_ground.run(generate(seed)), lines=())
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """A process that is begun meanwhile is not interrupted before it can say what it thinks of that."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def run_seeds(seeds: Iterable[int], jobs: int) -> Iterator[Outcome]:
@@ -67,7 +79,8 @@ def run_seeds(seeds: Iterable[int], jobs: int) -> Iterator[Outcome]:
         ) as pool:
             waiting: set[Future[Outcome]] = set()
             for seed in seeds:
-                waiting.add(pool.submit(_one, seed))
+                with _uninterrupted():
+                    waiting.add(pool.submit(_one, seed))
                 if len(waiting) >= jobs * AHEAD:
                     done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                     for future in done:
