@@ -25,8 +25,8 @@ from rich.table import Table
 
 from bench import goosebit, growth, lwm2m, lwm2m_images, omadm, overair, simulation
 from bench.findings import Findings, Row, run
-from bench.load import Order
 from bench.process import Server, StartError
+from bench.wire import Order
 
 PILOT = 20
 SMALL_FLEET = 1_000
@@ -303,7 +303,7 @@ def _rows(options: Options, findings: Findings) -> Iterator[Row]:
             bar="p99 < 25 ms",
             met=result.p99_ms < 25,
         )
-        yield Row(what="  CPU a poll", value=f"{polls.cpu_us:.0f} µs")
+        yield Row(what="  CPU a poll", value=polls.cost)
     if constant is not None:
         yield Row(
             what="a constant: /healthz, nothing is read",
@@ -353,7 +353,7 @@ def _rows(options: Options, findings: Findings) -> Iterator[Row]:
         )
         yield Row(
             what="  CPU an update (5 requests)",
-            value=f"{whole.cpu_us:,.0f} µs, p99 {whole.result.p99_ms:.0f} ms",
+            value=f"{whole.cost}, p99 {whole.result.p99_ms:.0f} ms",
         )
         report = findings.facts.get("updates_report", {})
         exact = report == {"UpgradeSuccess": whole.result.done} and not findings.facts.get("verify")

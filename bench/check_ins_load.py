@@ -17,8 +17,8 @@ from collections.abc import AsyncIterator
 import msgspec
 import uvloop
 
-from bench.load import Connection, devices, request
 from bench.lwm2m_images_load import LOOK_S, Fleet, Order
+from bench.wire import Connection, devices, request
 from overair.protocols.coap.message import Message
 from overair.protocols.coap.numbers import Code
 

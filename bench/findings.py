@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from bench import goosebit, overair
-from bench.load import Order, Result
 from bench.process import Server, settle
+from bench.wire import Order, Result
 
 LOAD_EXTRA_S = 120.0
 
@@ -24,6 +24,11 @@ class Sample(msgspec.Struct, kw_only=True):
     def rate(self) -> float:
         """Return its requests (or updates, or sessions) a second."""
         return self.result.rate
+
+    @property
+    def cost(self) -> str:
+        """Return the CPU that one took, of the server and of the load generator beside it."""
+        return f"{self.cpu_us:,.0f} µs (the load {self.result.own_cpu_us:,.0f})"
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,7 +23,7 @@ import msgspec
 from OpenSSL import SSL
 
 from bench import lwm2m_wire as wire
-from bench.load import Measure, Result
+from bench.wire import Measure, Result
 from overair.devices.lwm2m import records
 from overair.devices.lwm2m.psk import MTU, PskClient, pending, step
 

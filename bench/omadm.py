@@ -19,9 +19,9 @@ from pathlib import Path
 
 from bench import overair
 from bench.findings import Findings, Row, run
-from bench.load import Order
 from bench.omadm_load import KINDS, MAKE, MODEL, VERSION, secrets_of
 from bench.process import QUIET_SHARE, Server, settle
+from bench.wire import Order
 
 AT_ONCE = 64
 BAR = 500

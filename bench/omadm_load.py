@@ -22,7 +22,7 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from bench.load import ANSWER_TIMEOUT_S, FlowError, Link, Measure, Order, Result, devices
+from bench.wire import ANSWER_TIMEOUT_S, FlowError, Link, Measure, Order, Result, devices
 from overair.protocols.syncml.codec import MediaType
 from overair.sim.omadm.account import Account, Nonces
 from overair.sim.omadm.manners import Manners
