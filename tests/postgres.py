@@ -38,6 +38,7 @@ from psycopg import sql
 from tests.waiting import wait_for
 
 START_LIMIT_S = 30.0
+SMALL = "small"  # the table space on a small disk
 
 # What a throw-away server does not need, and what several test processes need of it.
 SETTINGS = {
@@ -65,7 +66,9 @@ class Server:
 
     admin_url: str
     restart: Callable[[int], None] | None = None
-    """Stop it with that signal and start it again; None: it is not ours."""
+    """Stop it with that signal and start it again; None: it is not ours, or would forget its disk."""
+    disk: Path | None = None
+    """The small disk on which its databases are; None: they are wherever there is room."""
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _prefix: str = field(default_factory=lambda: f"overair_test_{os.getpid()}")
 
@@ -78,10 +81,11 @@ class Server:
     def create(self, template: str = "template0") -> str:
         """Make a fresh database, a copy of ``template``, and return its name."""
         name = f"{self._prefix}_{next(self._numbers)}"
+        where = "pg_default" if self.disk is None else SMALL
         with psycopg.connect(self.admin_url, autocommit=True) as connection:
             connection.execute(
-                sql.SQL("create database {} template {} strategy file_copy").format(
-                    sql.Identifier(name), sql.Identifier(template)
+                sql.SQL("create database {} template {} tablespace {} strategy file_copy").format(
+                    sql.Identifier(name), sql.Identifier(template), sql.Identifier(where)
                 )
             )
         return name
@@ -104,23 +108,26 @@ class Server:
 
 
 @contextlib.contextmanager
-def running_server(**changes: str) -> Iterator[Server]:
-    """A server for the length of the block: a given one, or one that is started here, so set."""
+def running_server(*, disk_mib: int = 0, **changes: str) -> Iterator[Server]:
+    """A server for the length of the block: a given one, or one that is started here, so set.
+
+    ``disk_mib``: its databases are on a disk of that size, which only root can give them.
+    """
     given = os.environ.get("TEST_POSTGRES")
-    if given:
+    if given and not disk_mib:
         yield Server(admin_url=given)
         return
     # /tmp itself, because the path of a socket may have no more than 107 bytes.
     home = Path(tempfile.mkdtemp(prefix="overair-pg-", dir="/tmp"))
     try:
-        with _started(home, SETTINGS | changes) as server:
+        with _started(home, SETTINGS | changes, disk_mib) as server:
             yield server
     finally:
         shutil.rmtree(home, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def _started(home: Path, settings: dict[str, str]) -> Iterator[Server]:
+def _started(home: Path, settings: dict[str, str], disk_mib: int) -> Iterator[Server]:
     user = "nobody" if os.geteuid() == 0 else None
     programs = _programs(home, as_other=user is not None)
     data = home / "data"
@@ -151,20 +158,18 @@ def _started(home: Path, settings: dict[str, str]) -> Iterator[Server]:
     url = f"postgresql:///postgres?host={quote(str(home), safe='')}&user=postgres"
     options = [f"--{name}={value}" for name, value in settings.items()]
 
+    command = [str(programs / "postgres"), "-D", str(data), f"--unix_socket_directories={home}"]
+    if disk_mib:
+        command = [*_on_a_disk(home / SMALL, disk_mib), *command]
+
     def launch() -> subprocess.Popen[bytes]:
         with (data / "server.log").open("ab") as log:
             return subprocess.Popen(
-                [
-                    str(programs / "postgres"),
-                    "-D",
-                    str(data),
-                    f"--unix_socket_directories={home}",
-                    *options,
-                ],
+                [*command, *options],
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
-                user=user,
+                user=None if disk_mib else user,
                 cwd=home,
                 env=environment,
                 preexec_fn=_die_with_parent(),
@@ -181,7 +186,12 @@ def _started(home: Path, settings: dict[str, str]) -> Iterator[Server]:
 
     try:
         _wait_until_up(process, url, data / "server.log")
-        yield Server(admin_url=url, restart=restart)
+        if disk_mib:
+            _use_the_disk(url, home / SMALL)
+            seen = Path(f"/proc/{process.pid}/root")
+            yield Server(admin_url=url, disk=seen / (home / SMALL).relative_to("/"))
+        else:
+            yield Server(admin_url=url, restart=restart)
     finally:
         # Fast shutdown: connections that a failed test left open are no reason to wait.
         process.send_signal(signal.SIGINT)
@@ -190,6 +200,28 @@ def _started(home: Path, settings: dict[str, str]) -> Iterator[Server]:
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGQUIT)
             process.wait(timeout=10)
+
+
+def _on_a_disk(place: Path, mib: int) -> list[str]:
+    """What starts a program as ``nobody``, with a disk of its own there, which goes away with it."""
+    place.mkdir()
+    alone = ["unshare", "--mount", "--propagation", "private"]
+    mount = f"mount -t tmpfs -o size={mib}m,uid=nobody,mode=700 tmpfs {place}"
+    try:
+        subprocess.run([*alone, "sh", "-c", mount], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise PostgresMissingError(f"nobody may mount a disk here: {error}") from error
+    become = "exec setpriv --reuid nobody --regid nogroup --clear-groups --pdeathsig QUIT"
+    return [*alone, "sh", "-c", f'{mount} && {become} "$@"', "sh"]
+
+
+def _use_the_disk(url: str, place: Path) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("create tablespace {} location {}").format(
+                sql.Identifier(SMALL), sql.Literal(str(place))
+            )
+        )
 
 
 def _programs(home: Path, *, as_other: bool) -> Path:

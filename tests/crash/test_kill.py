@@ -58,6 +58,7 @@ OTHERS = max(1, ROUNDS // 50)  # of each other trouble
 FROZEN_S = 60.0 if LONG else 2.5  # a lease is one second
 DEVICES_A_ROUND = 6
 END_S = 120.0
+DISK_MIB = 48  # of which an empty database takes 20
 ROUGH = Behaviour(
     download_failure=0.05,
     corruption=0.05,
@@ -91,6 +92,16 @@ async def test_one_server_loses_nothing(tmp_path: Path) -> None:
 async def test_two_servers_lose_nothing(tmp_path: Path, own_postgres: Server) -> None:
     """On PostgreSQL, which goes away at times, each of the two may be killed or frozen at any moment."""
     await _ordeal(tmp_path, own_postgres, servers=2)
+
+
+@pytest.mark.postgres
+async def test_two_servers_lose_nothing_when_their_database_has_no_room(tmp_path: Path) -> None:
+    """On PostgreSQL, whose disk is full for a while; in between, one of them is killed."""
+    try:
+        with running_server(disk_mib=DISK_MIB, synchronous_commit="on") as server:
+            await _ordeal(tmp_path, server, servers=2)
+    except PostgresMissingError as error:
+        pytest.skip(f"only root can give a database a disk of its own: {error}")
 
 
 async def _ordeal(directory: Path, postgres: Server | None, *, servers: int) -> None:

@@ -3,16 +3,19 @@
 - ``kill``     ``kill -9``, now and then before the first answer; it is started again
 - ``freeze``   ``SIGSTOP`` for longer than any lease, as a virtual machine is frozen, then on it goes
 - ``fill``     no file may grow: writes fail as they do on a full disk (SQLite)
+- ``crowd``    a file takes all the room that there is where the database is (PostgreSQL on a small disk)
 - ``step``     the clock is put forward or back
 - ``restart``  the database server goes away, at once or in order, and comes back (PostgreSQL)
 
 The full disk is a limit on the size of files (``prlimit``), which needs no privileges: a write beyond it
-fails as one on a full disk does, with another number. The clock is the one door to the time of day
+fails as one on a full disk does, with another number. PostgreSQL does not survive that of its log, so its
+databases are on a disk of their own. The clock is the one door to the time of day
 (``overair/clock.py``), which the servers here are started with another reading of; the program itself has no
 setting for it.
 """
 
 import asyncio
+import contextlib
 import random
 import resource
 import signal
@@ -32,6 +35,7 @@ HEARD_S: Final = 20.0
 OFFSETS_S: Final = (5400, -1800, 86_400, 0)  # from the wall's time
 NO_ROOM: Final = 4096  # bytes, up to which every file may be written
 FULL_S: Final = 1.0
+CROWDED_S: Final = 3.0  # what is free within the database's own files is used up first
 
 # The time of day with what a file says added to it.
 PROGRAM: Final = """
@@ -130,6 +134,35 @@ async def fill(stage: Stage) -> str:
     return f"the disk was full for {FULL_S:g} s, {stage.errors() - before} requests failed"
 
 
+async def crowd(stage: Stage) -> str:
+    assert stage.postgres is not None
+    assert stage.postgres.disk is not None
+    await stage.ready()
+    await asyncio.sleep(stage.dice.uniform(*LIFE_S))
+    before = stage.errors()
+    ballast = stage.postgres.disk / "ballast"
+    taken = _take_all(ballast)
+    await asyncio.sleep(CROWDED_S)
+    ballast.unlink()
+    for server in stage.servers.values():
+        assert server.popen.poll() is None, (
+            f"a full disk ended it: {server.log.read_text()[-2000:]}"
+        )
+    await stage.ready()
+    failed = stage.errors() - before
+    return f"{taken >> 20} MiB more were taken for {CROWDED_S:g} s, {failed} requests failed"
+
+
+def _take_all(ballast: Path) -> int:
+    """Write until there is no room, to the last page."""
+    with ballast.open("wb", buffering=0) as file:
+        for piece in (bytes(1 << 20), bytes(4096)):
+            with contextlib.suppress(OSError):
+                while file.write(piece) == len(piece):
+                    pass
+    return ballast.stat().st_size
+
+
 async def step(stage: Stage) -> str:
     present = int(stage.offset.read_text())
     offset = stage.dice.choice([other for other in OFFSETS_S if other != present])
@@ -162,6 +195,8 @@ def rounds_of(stage: Stage, kills: int, others: int) -> list[Trouble]:
     """So many kills, and each other trouble that there is so often, in an order of the dice."""
     if stage.postgres is None:
         kinds: list[Trouble] = [freeze, fill, step]
+    elif stage.postgres.disk is not None:
+        kinds = [crowd]
     elif stage.postgres.restart is None:
         kinds = [freeze, step]
     else:
