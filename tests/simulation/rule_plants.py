@@ -8,16 +8,21 @@ from overair.api import installed
 from overair.api.v2 import catalog
 from overair.core import attempt as attempt_table
 from overair.core import plan
+from overair.core import push as core_push
 from overair.core.attempt import CLOSED, AttemptEvent, AttemptState
 from overair.core.campaign import CampaignStatus
-from overair.core.plan import Link
-from overair.core.upgrade import UpgradeState
+from overair.core.plan import Link, Rules
+from overair.core.upgrade import Reason, UpgradeState
+from overair.core.window import start_of
 from overair.core.words import v1, v2, v3
 from overair.devices.dm.effects import Effects
-from overair.engine import advance, assign, licenses, push, schedule
-from overair.engine.push import reports
+from overair.devices.seen import SeenBuffer
+from overair.engine import admission, advance, assign, licenses, push, schedule, setbacks
+from overair.engine.notify import v2 as notify_v2
+from overair.engine.push import reports, turns
 from overair.simulation.template import VERSIONS
-from overair.store import attempts, callbacks, campaigns, devices, inventory, polls
+from overair.store import attempts, billing, callbacks, campaigns, devices, inventory, polls
+from overair.store import licenses as stored_licenses
 from tests.simulation.plants import Patch
 
 
@@ -114,7 +119,121 @@ def shown_and_not_believed(patch: Patch) -> None:
     patch.setattr(reports, "_succeed", lambda *_: False)
 
 
+def no_rest_after_a_failure(patch: Patch) -> None:
+    """A device that failed is tried again at once."""
+    real = setbacks.policy_of
+
+    def policy_of(campaign: Any, settings: Any) -> Any:
+        return replace(real(campaign, settings), pause=timedelta(0))
+
+    patch.setattr(setbacks, "policy_of", policy_of)
+
+
+def everybody_fits(patch: Patch) -> None:
+    """Whoever is there is taken in, of whatever model and version."""
+    patch.setattr(admission, "check_device", lambda device, wanted: Reason.CHECKED)
+
+
+def over_before_it_is(patch: Patch) -> None:
+    """A campaign ends when its last day begins."""
+    patch.setattr(Rules, "ends_at", property(lambda rules: start_of(rules.end_date)))
+
+
+def every_other_contact(patch: Patch) -> None:
+    """Of two check-ins one is forgotten."""
+    real = SeenBuffer._add
+    count = iter(range(10**9))
+
+    def add(self: Any, check_in: Any) -> None:
+        if next(count) % 2:
+            real(self, check_in)
+
+    patch.setattr(SeenBuffer, "_add", add)
+
+
+def dates_in_words_only(patch: Patch) -> None:
+    """Whoever changes the dates of a campaign is told that they are changed."""
+    patch.setattr(campaigns, "set_dates", lambda *_: None)
+
+
+def half_a_window(patch: Patch) -> None:
+    """A device that is notified has two hours to come."""
+
+    def carry_on(call: Any, *known: Any) -> Any:
+        ends_at = call.called_at + (call.window_ends_at - call.called_at) / 2
+        return core_push.carry_on(replace(call, window_ends_at=ends_at), *known)
+
+    patch.setattr(turns, "carry_on", carry_on)
+
+
+def added_in_words_only(patch: Patch) -> None:
+    """Devices that are to be added are forgotten."""
+    real = admission.carry_out
+
+    def carry_out(tx: Any, campaign: Any, change: Any, now: Any) -> None:
+        real(tx, campaign, replace(change, imeis=()) if change.type == "append" else change, now)
+
+    patch.setattr(advance, "carry_out", carry_out)
+
+
+def licensed_in_words_only(patch: Patch) -> None:
+    """Who assigns licences is told that they are assigned."""
+    patch.setattr(stored_licenses, "add", lambda *_: None)
+
+
+# What listeners are told, and what is billed -------------------------------------------------------
+
+
+def failure_told_as_success(patch: Patch) -> None:
+    """A message of v2 says of a device that failed that it succeeded."""
+
+    def device(state: Any, reason: Any, status: Any) -> tuple[str, str]:
+        told = UpgradeState.SUCCEEDED if state is UpgradeState.FAILED else state
+        return v2.device_v2(told, reason, status)
+
+    patch.setattr(notify_v2, "device_v2", device)
+
+
+def the_first_listener_for_ever(patch: Patch) -> None:
+    """Messages go where the account's first listener was, whoever listens now."""
+    real = callbacks.lock_listener
+    first: dict[Any, str] = {}
+
+    def lock_listener(tx: Any, key: Any, *, wait: bool) -> Any:
+        row = real(tx, key, wait=wait)
+        return row if row is None or not row[1] else (row[0], first.setdefault(key, row[1]))
+
+    patch.setattr(callbacks, "lock_listener", lock_listener)
+
+
+def nothing_is_billed(patch: Patch) -> None:
+    """Upgrades are free."""
+    patch.setattr(billing, "bill", lambda tx, event: None)
+
+
 # What a device is shown ----------------------------------------------------------------------------
+
+
+def only_in_the_first_window(patch: Patch) -> None:
+    """Of several windows the later ones never open."""
+    real = assign._decide
+
+    def decide(rules: Any, *known: Any) -> Any:
+        return real(replace(rules, download_windows=rules.download_windows[:1]), *known)
+
+    patch.setattr(assign, "_decide", decide)
+
+
+def shown_once(patch: Patch) -> None:
+    """A deployment that was fetched is not shown any more."""
+    real = plan.link
+
+    def link(state: Any, *known: Any, **more: Any) -> Link:
+        found = real(state, *known, **more)
+        fetched = state is AttemptState.RETRIEVED and found is Link.DEPLOYMENT
+        return Link.NOTHING if fetched else found
+
+    patch.setattr(assign, "link", link)
 
 
 def install_at_any_time(patch: Patch) -> None:

@@ -13,16 +13,22 @@ Not in here: what devices that are told to come are shown; they are given a comm
 import json
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from overair.core.licenses import MONTHLY
 from overair.simulation.invariants import Bench, Findings, midnight, out_of_time, within
 from overair.simulation.net import Host
 from overair.store import witness
+from overair.store.database import to_ms
 from overair.store.witness import Held
 
 _ASKS: Final = re.compile(r"/controller/v1/([0-9]{15})(?:/deploymentBase/([0-9]+))?(?:\?.*)?$")
 _SHOWN: Final = re.compile(rb"/deploymentBase/([0-9]+)")
+
+# Polls that are less apart are one check-in, at five seconds (``http-ddi.md`` 8).
+APART: Final = timedelta(seconds=6)
+NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 Heard = Callable[[int, bytes], Findings]
 
@@ -36,14 +42,20 @@ def shown_rightly(judge: Bench, host: Host, method: str, url: str) -> Heard | No
     before, asked_at = witness.held(judge.tx, imei), host.clock.now()
 
     def heard(status: int, body: bytes) -> Findings:
+        if action is None and status in (200, 304):
+            if asked_at - judge.polled_at.get(imei, NEVER) > APART:
+                judge.polls[imei] += 1
+            judge.polled_at[imei] = asked_at
         if status != 200:
             return
         shown = action
         if shown is None and (link := _SHOWN.search(body)) is not None:
             shown = link[1].decode()
-        if shown is None:
-            return
         after, answered_at = witness.held(judge.tx, imei), host.clock.now()
+        if shown is None:
+            if before == after:
+                yield from _not_in_vain(judge, before, (asked_at, answered_at))
+            return
         yield from _still_under_way(imei, int(shown), before, after)
         if int(shown) != before.attempt or before.terms != after.terms:
             return
@@ -54,6 +66,22 @@ def shown_rightly(judge: Bench, host: Host, method: str, url: str) -> Heard | No
             yield from _when_to_install(judge, before, json.loads(body), moments)
 
     return heard
+
+
+def _not_in_vain(judge: Bench, held: Held, moments: tuple[datetime, ...]) -> Findings:
+    """A device that asks when it may be updated is; one that was shown its deployment still is."""
+    facts = held.facts
+    if not facts or facts["protocol"] != "HTTP":
+        return
+    if held.attempt is not None:
+        if held.state in ("retrieved", "running"):
+            yield f"{facts['imei']} is shown nothing, and is to carry {held.attempt} out"
+        return
+    runs = facts["status"] == "scheduled" and facts["state"] in ("accepted", "pending")
+    rested = facts["not_before"] is None or facts["not_before"] <= to_ms(min(moments))
+    free = facts["licensed"] or facts["paid"] != MONTHLY or facts["state"] == "pending"
+    if runs and rested and free and not any(list(out_of_time(judge, facts, at)) for at in moments):
+        yield f"{facts['imei']} asks in vain at {moments[-1]}: {held.terms}"
 
 
 def _still_under_way(imei: str, shown: int, before: Held, after: Held) -> Findings:

@@ -2,51 +2,16 @@
 
 Every campaign is asked for in the version that it was made in, every device in the list of v2, and the history
 of each device that was in a campaign, in the version of the campaign. The words
-are the documentation's (``lifecycle.md`` 3, 4.4, 5.4), written down here once more: this module shares no code
-with what it judges.
+are in ``words.py``.
 """
 
-from collections.abc import AsyncIterator, Mapping
-from typing import Any, Final
+from collections.abc import AsyncIterator
+from typing import Any
 
 from overair.simulation.invariants import Bench
 from overair.simulation.template import ACCOUNT
+from overair.simulation.words import CAMPAIGNS, DEVICES
 from overair.store import witness
-
-_CAMPAIGNS: Final = {
-    1: {"ended": "Finished", "request_failed": "RequestFailed", "failed": "UpgradeFailed"},
-    2: {
-        "ended": "CampaignEnded",
-        "request_failed": "CampaignRequestFailed",
-        "failed": "CampaignFailed",
-        "cancelled": "CampaignCancelled",
-        "aborted": "CampaignAborted",
-    },
-}
-# What a device may be said to be, by what it is. Over v3 a failure has three words, by what it came from.
-_DEVICES: Final[Mapping[int, Mapping[str, tuple[str, ...]]]] = {
-    1: {
-        "rejected": ("Device Rejected",),
-        "queued": ("UpgradePending",),
-        "succeeded": ("UpgradeSuccess",),
-        "failed": ("UpgradeFailed",),
-        "cancelled": ("UpgradeFailed",),
-    },
-    2: {
-        "rejected": ("DeviceRejected",),
-        "succeeded": ("UpgradeSuccess",),
-        "failed": ("UpgradeFailed",),
-        "cancelled": ("CampaignCancelled",),
-        "aborted": ("CampaignAborted",),
-    },
-    3: {
-        "rejected": ("DeviceRejected",),
-        "succeeded": ("UpgradeSuccess",),
-        "failed": ("UpgradeFailed", "NoDeviceDataFromNetwork", "RequestToFotaServerFailed"),
-        "cancelled": ("CampaignCancelled",),
-        "aborted": ("CampaignAborted",),
-    },
-}
 
 
 async def told_truly(judge: Bench, world: Any) -> AsyncIterator[str]:
@@ -71,14 +36,14 @@ async def told_truly(judge: Bench, world: Any) -> AsyncIterator[str]:
             if shown_status is not None:
                 yield f"{asked.name} was cancelled, and is shown as {shown_status}"
             continue
-        word = _CAMPAIGNS[min(version, 2)].get(status, status)
+        word = CAMPAIGNS[min(version, 2)].get(status, status)
         if shown_status != word:
             yield f"{asked.name} is shown as {shown_status}, and is {status}"
         members = held.get(asked.uuid, {})
         if shown.keys() != members.keys():
             yield f"{asked.name} shows {sorted(shown)}, and holds {sorted(members)}"
         for imei in shown.keys() & members.keys():
-            if shown[imei] not in _DEVICES[version].get(members[imei], ()):
+            if shown[imei] not in DEVICES[version].get(members[imei], ()):
                 yield f"{imei} in {asked.name} is shown as {shown[imei]}, and is {members[imei]}"
     async for text in _devices(judge, get):
         yield text
@@ -137,5 +102,5 @@ async def _histories(judge: Bench, get: Any) -> AsyncIterator[str]:
         if len(words) != len(shown) or due - words.keys() or (more and version != 1):
             yield f"the history of {imei} has {sorted(words)}, and due are {sorted(due)}"
         for uuid in words.keys() & states.keys():
-            if words[uuid] not in _DEVICES[version].get(states[uuid], ()):
+            if words[uuid] not in DEVICES[version].get(states[uuid], ()):
                 yield f"the history of {imei} says {words[uuid]} of {uuid}: it is {states[uuid]}"

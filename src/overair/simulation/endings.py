@@ -131,6 +131,26 @@ def success_is_true(judge: Bench, world: Any) -> Findings:
             yield f"{imei} is said to run {known[imei]}, and ran {sorted(ran)}"
 
 
+def nobody_is_given_up_early(judge: Bench, world: Any) -> Findings:
+    """A device of v1 over OMA-DM has four hours to come in (``lifecycle.md`` 3.5); by one clock, at least."""
+    if any(fault.trouble is Trouble.CLOCK for fault in world.scenario.faults):
+        return
+    window_s = judge.settings.omadm.window_s
+    for attempt_id, imei, waited_ms in witness.unanswered(judge.tx):
+        if waited_ms < window_s * 1000:
+            yield f"attempt {attempt_id} of {imei} was given up after {waited_ms} ms"
+
+
+def contacts_are_kept(judge: Bench, world: Any) -> Findings:
+    """Each check-in that was answered is in its device's history, unless it may have died with a process."""
+    if any(fault.trouble in _FORGETS for fault in world.scenario.faults):
+        return
+    kept = witness.contacts(judge.tx)
+    for imei, polls in sorted(judge.polls.items()):
+        if kept.get(imei, 0) < polls:
+            yield f"{imei} checked in {polls} times, and {kept.get(imei, 0)} are known"
+
+
 def messages_arrive(judge: Bench, world: Any) -> Findings:
     """Each message reached its listener, in order, at least once, or was given up for a reason."""
     heard: dict[int, int] = {}
@@ -154,6 +174,17 @@ def messages_arrive(judge: Bench, world: Any) -> Findings:
             if before is not None and first[letter.id] < before[1]:
                 yield f"message {letter.id} was sent before {before[0]}, which is older"
             last[stream] = (letter.id, first[letter.id])
+
+
+def nobody_else_is_told(judge: Bench, world: Any) -> Findings:
+    """A message goes to whoever listened when it was written, and to no later listener."""
+    went: dict[int, set[str]] = {}
+    for received in world.listeners.received:
+        went.setdefault(received.message, set()).add(received.url)
+    for letter in witness.letters(judge.tx):
+        home = judge.listeners[letter.version, letter.generation]
+        for url in sorted(went.get(letter.id, set()) - {home}):
+            yield f"message {letter.id} is for {home}, and went to {url}"
 
 
 def nobody_is_told_twice(judge: Bench, world: Any) -> Findings:
@@ -183,13 +214,40 @@ def late_truth_is_believed(judge: Bench, world: Any) -> Findings:
 
 
 def the_word_is_kept(judge: Bench, world: Any) -> Findings:
-    """What operators were told was done is so: campaigns are there, and stopped ones are stopped."""
+    """What operators were told was done is so: campaigns are there, have their last days, and were stopped."""
     known = witness.campaigns(judge.tx)
     for asked in world.ledger.campaigns.values():
         if asked.uuid not in known:
             yield f"campaign {asked.name} was acknowledged and is not there"
-        elif asked.stopped_at and known[asked.uuid][0] not in ("cancelled", "aborted"):
-            yield f"campaign {asked.name} was stopped, and is {known[asked.uuid][0]}"
+            continue
+        status, _, end_date = known[asked.uuid]
+        if asked.stopped_at and status not in ("cancelled", "aborted"):
+            yield f"campaign {asked.name} was stopped, and is {status}"
+        if asked.last_day not in ("", end_date):
+            yield f"campaign {asked.name} was to end on {asked.last_day}, and on {end_date} it does"
+
+
+def the_word_on_devices_is_kept(judge: Bench, world: Any) -> Findings:
+    """Devices that were added, it was said, were in their campaigns; licences were given and taken."""
+    known = witness.campaigns(judge.tx)
+    for asked in world.ledger.campaigns.values():
+        if asked.uuid not in known:
+            continue  # another rule's
+        # Of what is stopped before it starts, devices may never be looked at.
+        status = known[asked.uuid][0]
+        due = set(asked.devices) if status != "cancelled" else set()
+        if asked.version != 2 or status in ("ended", "aborted"):
+            due |= asked.appended
+        for imei in sorted(due):
+            if (asked.uuid, imei) not in judge.members:
+                yield f"{imei} was added to {asked.name}, and never was in it"
+    for done, said, seen in (
+        ("given", world.ledger.given, judge.given),
+        ("taken", world.ledger.taken, judge.taken),
+    ):
+        for imei, times in sorted(said.items()):
+            if seen[imei] < times:
+                yield f"a licence of {imei} was {done} {seen[imei]} times; {times}, it was said"
 
 
 ENDS: Final[tuple[Callable[[Bench, Any], Findings], ...]] = (
@@ -197,8 +255,12 @@ ENDS: Final[tuple[Callable[[Bench, Any], Findings], ...]] = (
     reports_are_kept,
     pushed_success_is_true,
     success_is_true,
+    contacts_are_kept,
+    nobody_is_given_up_early,
     messages_arrive,
+    nobody_else_is_told,
     nobody_is_told_twice,
     late_truth_is_believed,
     the_word_is_kept,
+    the_word_on_devices_is_kept,
 )

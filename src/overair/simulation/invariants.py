@@ -8,7 +8,8 @@ operators (``endings.py``).
 They know the rules from the specifications, and share no code with what they judge: a window that is wrong
 in ``core/window.py`` has to be right here.
 
-Not in here: when they are asked, and of what (``judge.py``); what a device is shown afterwards (``answers.py``).
+Not in here: when they are asked, and of what (``judge.py``); what changes of one commit have to do with each
+other (``commits.py``); what a device is shown afterwards (``answers.py``).
 """
 
 from collections import Counter
@@ -50,6 +51,18 @@ class Bench(Protocol):
     tx: Tx
     begun_in: dict[tuple[str, int], set[str]]
     """Who began in which slot of which cell."""
+    listeners: dict[tuple[int, int], str]
+    """Where the listeners of each version and generation were to be found."""
+    given: Counter[str]
+    """How often each device was given a licence."""
+    taken: Counter[str]
+    """How often a licence was taken from it."""
+    members: set[tuple[str, str]]
+    """Campaigns and the devices that were ever in them."""
+    polls: Counter[str]
+    """How often devices over HTTP checked in, and were answered."""
+    polled_at: dict[str, datetime]
+    """When they did so last."""
     installed: dict[str, set[int]]
     """The attempts that devices over HTTP know to have installed."""
 
@@ -140,6 +153,24 @@ def out_of_time(judge: Bench, facts: dict[str, Any], at: datetime) -> Findings:
         yield f"at {at}, before {after}"
 
 
+def only_who_fits(judge: Bench, seen: Seen) -> Findings:
+    """A campaign takes in devices of its make and model that run what its software is for."""
+    if seen.what != "upgrade" or seen.old != "requested":
+        return
+    facts = seen.facts
+    if facts["state"] == "accepted" and not facts["fits"]:
+        yield f"{facts['imei']} is taken into {facts['uuid']}, whose software is not for it"
+
+
+def only_when_over(judge: Bench, seen: Seen) -> Findings:
+    """A campaign ends when its last day is over, or with nobody left in it."""
+    if seen.what != "campaign" or seen.facts["status"] != "ended":
+        return
+    facts = seen.facts
+    if facts["left"] and _at(facts["at"]) < midnight(facts["end_date"]) + DAY:
+        yield f"{facts['uuid']} ended at {_at(facts['at'])}, before {facts['end_date']} was over"
+
+
 def only_with_a_licence(judge: Bench, seen: Seen) -> Findings:
     """Where devices need licences, an attempt begins only on one that has its licence."""
     if seen.what != "begun":
@@ -152,7 +183,7 @@ def only_with_a_licence(judge: Bench, seen: Seen) -> Findings:
 
 
 def no_more_than_allowed(judge: Bench, seen: Seen) -> Findings:
-    """Over HTTP a device is tried so often and no more, and not before its pause is over."""
+    """Over HTTP a device is tried so often and no more; and none before its pause is over."""
     if seen.what != "begun":
         return
     facts = seen.facts
@@ -160,6 +191,12 @@ def no_more_than_allowed(judge: Bench, seen: Seen) -> Findings:
         yield f"{facts['imei']} is tried for the {facts['number']}th time"
     if facts["not_before"] is not None and facts["at"] < facts["not_before"]:
         yield f"attempt {seen.row_id} began {facts['not_before'] - facts['at']} ms early"
+    if facts["failed_at"] is not None and facts["protocol"] in ("HTTP", "OMADM"):
+        rules = judge.settings
+        pause_s = rules.retry_delay_s if facts["protocol"] == "HTTP" else rules.omadm.retry_pause_s
+        rested_s = (facts["at"] - facts["failed_at"]) / 1000
+        if rested_s < pause_s:
+            yield f"attempt {seen.row_id} began {rested_s} s after one that failed"
 
 
 def no_pilot_too_large(judge: Bench, seen: Seen) -> Findings:
@@ -211,61 +248,11 @@ CHANGES: Final[tuple[Callable[[Bench, Seen], Findings], ...]] = (
     one_at_a_time,
     only_when_running,
     only_in_its_days,
+    only_who_fits,
+    only_when_over,
     only_with_a_licence,
     no_more_than_allowed,
     no_pilot_too_large,
     no_cell_too_full,
     closed_stays_closed,
 )
-
-
-def told_once(judge: Bench, seen: list[Seen]) -> Findings:
-    """Each change that somebody listens for is in exactly one message, written with it."""
-    due: Counter[tuple[str, str]] = Counter()
-    told: Counter[tuple[str, str]] = Counter()
-    placed: set[str] = set()
-    for change in seen:
-        if change.what == "upgrade" and change.facts["told"]:
-            facts = change.facts
-            shown = facts["version"] != 1 or facts["status"] in ("scheduled", "ended")
-            if shown:
-                due[facts["uuid"], facts["imei"]] += 1
-        elif change.what == "campaign" and change.facts["told"]:
-            facts = change.facts
-            if facts["version"] != 1 and facts["status"] in _STATUS.values():
-                due[facts["uuid"], facts["status"]] += 1
-        elif change.what == "message":
-            told.update(_mentions(change))
-            if change.old.startswith("3/"):
-                placed.add(change.old.split("/", 2)[2])
-    for key in sorted(due.keys() | told.keys()):
-        # In v3 a device's new place is told, too, though it is where it was in the campaign.
-        if due[key] > told[key] or (due[key] < told[key] and key[0] not in placed):
-            uuid, what = key
-            yield f"{what} in {uuid} changed {due[key]} times and was told {told[key]} times"
-
-
-_STATUS: Final = {
-    "CampaignScheduled": "scheduled",
-    "CampaignEnded": "ended",
-    "CampaignRequestFailed": "request_failed",
-    "CampaignFailed": "failed",
-    "CampaignCancelled": "cancelled",
-    "CampaignAborted": "aborted",
-}
-
-
-def _mentions(message: Seen) -> Iterator[tuple[str, str]]:
-    version, _, stream = message.old.split("/", 2)
-    body = message.facts
-    if stream == "catalogue":
-        return
-    if version == "1":
-        progress = body["upgradeProgress"]
-        for device in progress.get("deviceList", ()):
-            yield stream, device["deviceId"]
-    elif body["type"] == "deviceStatus":
-        for device in body["deviceList"]:
-            yield stream, device["deviceId"]
-    elif body["status"] in _STATUS:
-        yield stream, _STATUS[body["status"]]

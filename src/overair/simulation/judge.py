@@ -15,8 +15,9 @@ from typing import Any
 from overair.config import Settings
 from overair.simulation.answers import shown_rightly
 from overair.simulation.audit import told_truly
+from overair.simulation.commits import COMMITS
 from overair.simulation.endings import ENDS
-from overair.simulation.invariants import CHANGES, DAY, BrokenError, midnight, told_once
+from overair.simulation.invariants import CHANGES, DAY, BrokenError, midnight
 from overair.simulation.net import Heard, Host, NoAnswerError
 from overair.simulation.transcript import Transcript
 from overair.store import verify, witness
@@ -41,6 +42,12 @@ class Judge:
         self.moves: Counter[str] = Counter()  # of campaigns, by where to
         self.begun_in: dict[tuple[str, int], set[str]] = {}
         self.installed: dict[str, set[int]] = {}
+        self.polls: Counter[str] = Counter()
+        self.given: Counter[str] = Counter()
+        self.taken: Counter[str] = Counter()
+        self.members: set[tuple[str, str]] = set()
+        self.polled_at: dict[str, datetime] = {}
+        self.listeners: dict[tuple[int, int], str] = {}
         self._two_phase: frozenset[str] = frozenset()
         self._zones: dict[str, tzinfo] = {}
 
@@ -82,8 +89,9 @@ class Judge:
             for rule in CHANGES:
                 for text in rule(self, seen):
                     self.find(rule.__name__.replace("_", " "), text)
-        for text in told_once(self, found):
-            self.find("told once", text)
+        for together in COMMITS:
+            for text in together(self, found):
+                self.find(together.__name__.replace("_", " "), text)
 
     def overhear(self, host: Host, method: str, url: str) -> Heard | None:
         """What is to be told of the answer to a request that arrives."""
@@ -113,10 +121,21 @@ class Judge:
                 self.moves[seen.facts["status"]] += 1
                 note("engine", f"{seen.facts['uuid'][:8]}: {seen.old} -> {seen.facts['status']}")
             case "license":
-                note("engine", f"licence of {seen.row_id}: {seen.new or 'gone'}")
+                (self.given if seen.new else self.taken)[seen.new or seen.old] += 1
+                note(
+                    "engine",
+                    f"licence of {seen.new or seen.old}: {'gone' if seen.old else 'given'}",
+                )
+            case "member":
+                self.members.add((seen.old, seen.new))
             case "lease":
                 self.leases_lost += 1
                 note("engine", f"the lease of {seen.row_id} goes from {seen.old} to {seen.new}")
+            case "listener":
+                self.listeners[int(seen.old), seen.row_id] = seen.new
+                note("engine", f"listener {seen.row_id} of v{seen.old}: {seen.new or 'gone'}")
+            case "bill":
+                note("engine", f"the upgrade of {seen.new} is billed")
             case "message":
                 note("engine", f"message {seen.row_id} is written")
             case _:

@@ -33,6 +33,7 @@ from overair.store import StoreError, Tx
 
 _FORM: Final = "application/x-www-form-urlencoded"
 _SERVICE: Final = "Fota"
+_ADDED: Final = "AddDeviceSucceed"
 TRIES: Final = 30
 
 
@@ -48,6 +49,9 @@ class Asked:
     made_at: datetime
     devices: tuple[str, ...]
     stopped_at: datetime | None = None  # when that was acknowledged
+    last_day: str = ""  # as acknowledged last; empty: nobody knows
+    appended: set[str] = field(default_factory=set)
+    changing: int = 0  # who asked for other dates, and has not been answered
 
 
 @dataclass
@@ -56,6 +60,8 @@ class Ledger:
 
     campaigns: dict[str, Asked] = field(default_factory=dict)
     uploaded: list[str] = field(default_factory=list)
+    given: Counter[str] = field(default_factory=Counter)  # licences, by device
+    taken: Counter[str] = field(default_factory=Counter)
     acts: Counter[str] = field(default_factory=Counter)
     done: int = 0
     refused: int = 0
@@ -104,7 +110,16 @@ class Operator:
             case Action.ASSIGN | Action.UNASSIGN:
                 word = "assign" if step.action is Action.ASSIGN else "remove"
                 body = {"deviceList": self._devices(step)}
-                await self._call(dice, "POST", f"/api/fota/v2/licenses/{ACCOUNT}/{word}", body)
+                path = f"/api/fota/v2/licenses/{ACCOUNT}/{word}"
+                answer = await self._call(dice, "POST", path, body)
+                # Who pays by event only needs none, and is told that all have one.
+                if answer is not None and answer["licTotalCount"]:
+                    kind = self._ledger.given if word == "assign" else self._ledger.taken
+                    kind.update(
+                        device["deviceId"]
+                        for device in answer["deviceList"]
+                        if device["resultReason"] == "Success"
+                    )
             case Action.LISTENER:
                 url = f"https://listener.test/{step.version}/{step.number}"
                 listener: dict[str, Any] = {"url": url}
@@ -193,6 +208,7 @@ class Operator:
                 uuid=answer["id"],
                 made_at=self._transcript.now(),
                 devices=tuple(devices),
+                last_day=dates["endDate"],
             )
 
     async def _change(self, dice: Random, step: Step, asked: Asked) -> None:
@@ -231,11 +247,25 @@ class Operator:
             for name in ("downloadAfterDate", "installAfterDate"):
                 if name in shown and step.number:
                     body[name] = shown[name]
-            await self._call(dice, "PUT", f"{path}/dates", body)
+            await self._give_dates(dice, path, body, asked)
         else:
-            body = {"type": step.action.value, "deviceList": self._devices(step)}
-            if body["deviceList"]:
-                await self._call(dice, "PUT", path, body)
+            devices = self._devices(step)
+            if not devices:
+                return
+            change = {"type": step.action.value, "deviceList": devices}
+            answer = await self._call(dice, "PUT", path, change)
+            if answer is not None and step.action is Action.APPEND:
+                asked.appended.update(_added(asked.version, answer, devices))
+
+    async def _give_dates(
+        self, dice: Random, path: str, body: dict[str, Any], asked: Asked
+    ) -> None:
+        before, asked.last_day = asked.last_day, ""
+        asked.changing += 1
+        answer = await self._call(dice, "PUT", f"{path}/dates", body)
+        asked.changing -= 1
+        if not asked.changing:  # else nobody knows whose are the latest, or ever will
+            asked.last_day = before if answer is None else body["endDate"]
 
     async def _upload(self, dice: Random, step: Step) -> None:
         boundary = "simulated"
@@ -343,6 +373,13 @@ class Operator:
         answer = await self._network.request("operator", dice, method, BASE + path, headers, body)
         self._transcript.note("operator", f"{method} {path} {answer.status}")
         return answer
+
+
+def _added(version: int, answer: Any, asked_for: list[str]) -> list[str]:
+    """Whom an answer says to be in the campaign; in v2 they are taken in later, and checked then."""
+    if version == 2:
+        return asked_for
+    return [each["deviceId"] for each in answer["deviceList"] if each["status"] == _ADDED]
 
 
 def _windows(step: Step) -> dict[str, Any]:

@@ -41,6 +41,8 @@ _BEGUN: Final = f"""create trigger witness_begun after insert on attempt begin
         'licensed', exists (select 1 from license l where l.device_id = d.id),
         'open', (select count(*) from attempt t where t.device_id = d.id and t.id <> new.id
             and t.state not in ('finished', 'failed', 'cancelled', 'expired')),
+        'failed_at', (select max(t.closed_at) from attempt t where t.upgrade_id = u.id
+            and t.id <> new.id and t.state = 'failed'),
         'cell', (select cell from slot s where s.upgrade_id = u.id),
         'slot', (select slot_key from slot s where s.upgrade_id = u.id),
         'share', (select share from slot s where s.upgrade_id = u.id),
@@ -71,14 +73,24 @@ _TRIGGERS: Final = (
         insert into witness (what, row_id, old, new)
         select 'upgrade', new.id, old.state, json_object(
             'state', new.state, 'reason', new.reason, 'campaign', c.id, 'uuid', c.uuid,
-            'imei', new.imei, 'status', c.status, 'version', c.api_version, 'told', {_TOLD})
+            'imei', new.imei, 'status', c.status, 'version', c.api_version, 'told', {_TOLD},
+            'paid', exists (select 1 from subscription s where s.account_id = c.account_id
+                and s.purchase_type like '%EVNT%')
+                and not exists (select 1 from license l where l.device_id = new.device_id),
+            'fits', exists (select 1 from device d, package p where d.id = new.device_id
+                and p.id = c.package_id and d.make = p.make and d.model = p.model
+                and d.protocol = p.protocol
+                and (c.kind <> 'software' or d.version = p.from_version)))
         from campaign c where c.id = new.campaign_id;
     end""",
     f"""create trigger witness_campaign after update of status on campaign
     when old.status <> new.status begin
         insert into witness (what, row_id, old, new)
         select 'campaign', new.id, old.status, json_object(
-            'status', new.status, 'uuid', new.uuid, 'version', new.api_version, 'told', {_TOLD})
+            'status', new.status, 'uuid', new.uuid, 'version', new.api_version, 'told', {_TOLD},
+            'at', new.ended_at, 'end_date', new.end_date,
+            'left', (select count(*) from device_upgrade u where u.campaign_id = new.id
+                and u.state in ('requested', 'accepted', 'pending')))
         from (select 1), (select new.account_id as account_id, new.api_version as api_version) c;
     end""",
     """create trigger witness_lease after update of lease_owner on campaign
@@ -92,10 +104,33 @@ _TRIGGERS: Final = (
         values ('lease', new.id, old.lease_owner, new.lease_owner);
     end""",
     """create trigger witness_licensed after insert on license begin
-        insert into witness (what, row_id, new) values ('license', new.device_id, 'assigned');
+        insert into witness (what, row_id, new)
+        select 'license', id, imei from device where id = new.device_id;
+    end""",
+    """create trigger witness_kept after update of ends_after_upgrade on license
+    when old.ends_after_upgrade and not new.ends_after_upgrade begin
+        insert into witness (what, row_id, new)
+        select 'license', id, imei from device where id = new.device_id;
     end""",
     """create trigger witness_unlicensed after delete on license begin
-        insert into witness (what, row_id, old) values ('license', old.device_id, 'assigned');
+        insert into witness (what, row_id, old)
+        select 'license', id, imei from device where id = old.device_id;
+    end""",
+    """create trigger witness_member after insert on device_upgrade begin
+        insert into witness (what, row_id, old, new)
+        select 'member', new.id, uuid, new.imei from campaign where id = new.campaign_id;
+    end""",
+    """create trigger witness_bill after insert on billing_event when new.kind = 'upgrade' begin
+        insert into witness (what, row_id, new)
+        select 'bill', new.id, imei from device where id = new.device_id;
+    end""",
+    """create trigger witness_listener after insert on callback_listener begin
+        insert into witness (what, row_id, old, new)
+        values ('listener', new.generation, new.api_version, new.url);
+    end""",
+    """create trigger witness_listener_change after update of url, generation on callback_listener begin
+        insert into witness (what, row_id, old, new)
+        values ('listener', new.generation, new.api_version, new.url);
     end""",
     """create trigger witness_message after insert on callback_message begin
         insert into witness (what, row_id, old, new)
@@ -159,8 +194,8 @@ def content(tx: Tx) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
 
 
 class Held(NamedTuple):
-    """What is held of a device over HTTP that asks: its open attempt, how that is, and the terms of its
-    campaign; and the newest attempt of all."""
+    """What is held of a device over HTTP that asks: its open attempt, how that is, and the terms of the
+    campaign that it is in; and the newest attempt of all."""
 
     newest: int
     attempt: int | None
@@ -169,7 +204,7 @@ class Held(NamedTuple):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The terms, and the device's state in the campaign."""
+        """The terms, and how it is with the device in the campaign."""
         found: dict[str, Any] = json.loads(self.terms or "{}")
         return found
 
@@ -177,15 +212,28 @@ class Held(NamedTuple):
 def held(tx: Tx, imei: str) -> Held:
     """What is held at this moment."""
     row = tx.one(
-        "select (select coalesce(max(id), 0) from attempt), t.id, t.state,"
-        f" case when t.id is not null then json_object('imei', d.imei, 'state', u.state, {_TERMS}) end"
+        "select (select coalesce(max(id), 0) from attempt), t.id, t.state, case when u.id is not null"
+        " then json_object('imei', d.imei, 'state', u.state, 'not_before', u.not_before,"
+        " 'attempts', u.attempts, 'paid', (select purchase_type from subscription s"
+        " where s.account_id = c.account_id),"
+        f" 'licensed', exists (select 1 from license l where l.device_id = d.id), {_TERMS}) end"
         " from device d left join attempt t on t.id = d.open_attempt_id"
-        " left join device_upgrade u on u.id = t.upgrade_id"
-        " left join campaign c on c.id = t.campaign_id left join package p on p.id = c.package_id"
+        " left join device_upgrade u on u.id = coalesce(t.upgrade_id, d.open_upgrade_id)"
+        " left join campaign c on c.id = u.campaign_id left join package p on p.id = c.package_id"
         " where d.imei = ?",
         (imei,),
     )
     return Held(*row) if row is not None else Held(0, None, None, None)
+
+
+def contacts(tx: Tx) -> dict[str, int]:
+    """How often each device has checked in."""
+    return dict(
+        tx.all(
+            "select d.imei, count(*) from check_in c join device d on d.id = c.device_id"
+            " group by d.imei"
+        )
+    )
 
 
 # What is there at the end ------------------------------------------------------------------------
@@ -257,6 +305,17 @@ def tries(tx: Tx) -> dict[int, Try]:
     }
 
 
+def unanswered(tx: Tx) -> list[tuple[int, str, int]]:
+    """Attempts of v1 over OMA-DM that were given up because nobody came: which, whose, after how many ms."""
+    return tx.all(
+        "select t.id, d.imei, t.closed_at - t.offered_at from attempt t"
+        " join device d on d.id = t.device_id join package p on p.id = t.package_id"
+        " join campaign c on c.id = t.campaign_id and c.api_version = 1"
+        " where p.protocol = 'OMADM' and t.state = 'expired' and t.reason = 'no_response'"
+        " order by t.id"
+    )
+
+
 def said(tx: Tx) -> set[tuple[int, str, str]]:
     """What devices said of their attempts: attempt, execution, result."""
     return set(tx.all("select attempt_id, execution, finished from feedback"))
@@ -278,6 +337,7 @@ class Letter(NamedTuple):
     id: int
     stream: str
     version: int
+    generation: int
     state: str
     attempts: int
     outdated: bool
@@ -288,12 +348,22 @@ def letters(tx: Tx) -> list[Letter]:
     return [
         Letter(*row)
         for row in tx.all(
-            "select m.id, m.stream, m.api_version, m.state, m.attempts,"
+            "select m.id, m.stream, m.api_version, m.generation, m.state, m.attempts,"
             " l.generation <> m.generation or l.url = '' from callback_message m"
             " join callback_listener l on l.account_id = m.account_id"
             " and l.api_version = m.api_version order by m.id"
         )
     ]
+
+
+def state(tx: Tx, uuid: str, imei: str) -> str:
+    """What a device is in a campaign; empty: it is not in it."""
+    row = tx.one(
+        "select u.state from device_upgrade u join campaign c on c.id = u.campaign_id"
+        " where c.uuid = ? and u.imei = ?",
+        (uuid, imei),
+    )
+    return "" if row is None else str(row[0])
 
 
 def licensed(tx: Tx) -> set[str]:
