@@ -23,6 +23,7 @@ from overair.engine.push import reports, turns
 from overair.simulation.template import VERSIONS
 from overair.store import attempts, billing, callbacks, campaigns, devices, inventory, polls
 from overair.store import licenses as stored_licenses
+from overair.store import push as stored_push
 from tests.simulation.plants import Patch
 
 
@@ -154,6 +155,11 @@ def every_other_contact(patch: Patch) -> None:
 def dates_in_words_only(patch: Patch) -> None:
     """Whoever changes the dates of a campaign is told that they are changed."""
     patch.setattr(campaigns, "set_dates", lambda *_: None)
+
+
+def deaf_to_the_network(patch: Patch) -> None:
+    """Nobody is called because the network sees him."""
+    patch.setattr(stored_push, "hasten", lambda tx, device_ids, now: 0)
 
 
 def half_a_window(patch: Patch) -> None:

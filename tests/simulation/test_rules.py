@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from overair.simulation.answers import shown_rightly
+from overair.simulation.answers import ANSWERS
 from overair.simulation.audit import told_truly
 from overair.simulation.batch import Ground
 from overair.simulation.commits import COMMITS
@@ -43,6 +43,7 @@ RULES: dict[str, tuple[plants.Plant, int]] = {
     "the word is kept": (rule_plants.stopped_in_words_only, 1),
     "the word on devices is kept": (rule_plants.licensed_in_words_only, 4),
     "nobody is given up early": (rule_plants.half_a_window, 4),
+    "called when there": (rule_plants.deaf_to_the_network, 268),
     "shown rightly": (rule_plants.install_at_any_time, 8),
     "told truly": (rule_plants.failure_shown_as_success, 5),
 }
@@ -93,5 +94,5 @@ def test_a_rule_sees_everything_that_it_forbids(
 
 def test_there_is_a_bug_for_each_rule() -> None:
     """No rule is without one."""
-    rules: list[Any] = [*CHANGES, *COMMITS, *ENDS, shown_rightly, told_truly]
+    rules: list[Any] = [*CHANGES, *COMMITS, *ENDS, *ANSWERS, told_truly]
     assert set(RULES) == {rule.__name__.replace("_", " ") for rule in rules}

@@ -1,8 +1,9 @@
-"""What a device over HTTP is shown of its attempt, answer by answer, until the attempt is over.
+"""What is answered to devices, and to the network that tells of them.
 
-That an attempt may begin is judged when it does (``invariants.py``); from then on its device asks again and
-again, and what it is told must be right each time: nothing of an attempt that is over, no deployment where
-it is to be cancelled (``http-ddi.md`` 6), and whether it may install now (``http-ddi.md`` 7).
+That an attempt may begin is judged when it does (``invariants.py``). Before that and after it a device over HTTP asks
+again and again, and what it is told must be right each time: its deployment as soon as it may be updated, and until it
+has carried it out; nothing of an attempt that is over, no deployment where it is to be cancelled (``http-ddi.md`` 6),
+and whether it may install now (``http-ddi.md`` 7).
 
 An answer takes a while, and others write meanwhile. So what was held when the request arrived and when the answer
 left is looked at, by the clock of the process that answered: an answer is wrong if it is by both.
@@ -24,17 +25,19 @@ from overair.store.database import to_ms
 from overair.store.witness import Held
 
 _ASKS: Final = re.compile(r"/controller/v1/([0-9]{15})(?:/deploymentBase/([0-9]+))?(?:\?.*)?$")
+_ATTACHED: Final = "/api/network/v1/events"
 _SHOWN: Final = re.compile(rb"/deploymentBase/([0-9]+)")
 
 # Polls that are less apart are one check-in, at five seconds (``http-ddi.md`` 8).
 APART: Final = timedelta(seconds=6)
 NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
-Heard = Callable[[int, bytes], Findings]
+Answered = Callable[[int, bytes], Findings]
+"""What is to be asked of an answer: of its status and its body."""
 
 
-def shown_rightly(judge: Bench, host: Host, method: str, url: str) -> Heard | None:
-    """What is to be asked of the answer to a request that arrives; None: nothing."""
+def shown_rightly(judge: Bench, host: Host, method: str, url: str, _body: bytes) -> Answered | None:
+    """A device over HTTP is shown its deployment when it may be, and only then."""
     asks = _ASKS.search(url)
     if method != "GET" or asks is None:
         return None
@@ -118,3 +121,27 @@ def _when_to_install(
         }
     if told not in allowed:
         yield f"{facts['imei']} is told {told} at {moments[-1]}, and installs in {windows}"
+
+
+def called_when_there(
+    judge: Bench, host: Host, method: str, url: str, body: bytes
+) -> Answered | None:
+    """A queued device of v1 over OMA-DM that attaches is called, unless it pauses (``lifecycle.md`` 3.5)."""
+    if method != "POST" or not url.endswith(_ATTACHED):
+        return None
+    imeis = [event["imei"] for event in json.loads(body)["events"]]
+
+    def heard(status: int, _answer: bytes) -> Findings:
+        if status != 200:
+            return
+        now_ms = to_ms(host.clock.now())
+        for imei in imeis:
+            for uuid, due_at, not_before in witness.waiting(judge.tx, imei):
+                paused = not_before is not None and not_before > now_ms
+                if not paused and (due_at is None or due_at > now_ms):
+                    yield f"{imei} attached, waits in {uuid}, and is due at {due_at}, not at {now_ms}"
+
+    return heard
+
+
+ANSWERS: Final = (shown_rightly, called_when_there)

@@ -9,11 +9,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, tzinfo
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from overair.config import Settings
-from overair.simulation.answers import shown_rightly
+from overair.simulation.answers import ANSWERS, Answered
 from overair.simulation.audit import told_truly
 from overair.simulation.commits import COMMITS
 from overair.simulation.endings import ENDS
@@ -93,17 +94,17 @@ class Judge:
             for text in together(self, found):
                 self.find(together.__name__.replace("_", " "), text)
 
-    def overhear(self, host: Host, method: str, url: str) -> Heard | None:
+    def overhear(self, host: Host, method: str, url: str, body: bytes) -> Heard | None:
         """What is to be told of the answer to a request that arrives."""
-        asked = shown_rightly(self, host, method, url)
-        if asked is None:
-            return None
+        for rule in ANSWERS:
+            asked = rule(self, host, method, url, body)
+            if asked is not None:
+                return partial(self._heard, rule.__name__.replace("_", " "), asked)
+        return None
 
-        def heard(status: int, body: bytes) -> None:
-            for text in asked(status, body):
-                self.find("shown rightly", text)
-
-        return heard
+    def _heard(self, name: str, asked: Answered, status: int, body: bytes) -> None:
+        for text in asked(status, body):
+            self.find(name, text)
 
     def _note(self, seen: Seen) -> None:
         note = self.transcript.note

@@ -79,7 +79,7 @@ class Network:
         hosts: Callable[[], list[Host]],
         count: Callable[[str], None],
         failed: Callable[[str], None],
-        overhear: Callable[[Host, str, str], Heard | None],
+        overhear: Callable[[Host, str, str, bytes], Heard | None],
     ) -> None:
         self._loop = loop
         self._hosts = hosts
@@ -135,7 +135,7 @@ class Network:
             self._loop.call_later(
                 later, self._repeat, other, who, number, method, url, headers, body
             )
-        heard = self._overhear(host, method, url)
+        heard = self._overhear(host, method, url, body)
         exchange = self._begin(host, method, url, headers, body)
         assert exchange.done is not None
         timer = self._loop.call_later(PATIENCE_S, lambda: exchange.end(whole=False))

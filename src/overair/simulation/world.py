@@ -157,8 +157,8 @@ class World:
     def _failed(self, what: str) -> None:
         self.judge.find(UNFORESEEN, what)
 
-    def _overhear(self, host: Host, method: str, url: str) -> Heard | None:
-        return self.judge.overhear(host, method, url)
+    def _overhear(self, host: Host, method: str, url: str, body: bytes) -> Heard | None:
+        return self.judge.overhear(host, method, url, body)
 
     def _carrier(self) -> SimulatedCarrier:
         return SimulatedCarrier(

@@ -226,6 +226,21 @@ def held(tx: Tx, imei: str) -> Held:
     return Held(*row) if row is not None else Held(0, None, None, None)
 
 
+def waiting(tx: Tx, imei: str) -> list[tuple[str, int | None, int | None]]:
+    """Where a device over OMA-DM is queued in v1, when it is due there, and until when it pauses.
+
+    Nowhere while it has an attempt under way, or would need a licence that it has not.
+    """
+    return tx.all(
+        "select c.uuid, u.due_at, u.not_before from device d"
+        " join device_upgrade u on u.device_id = d.id and u.state = 'queued'"
+        " join campaign c on c.id = u.campaign_id and c.api_version = 1"
+        " where d.imei = ? and d.protocol = 'OMADM' and d.open_attempt_id is null"
+        " and exists (select 1 from license l where l.device_id = d.id)",
+        (imei,),
+    )
+
+
 def contacts(tx: Tx) -> dict[str, int]:
     """How often each device has checked in."""
     return dict(
