@@ -17,7 +17,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from overair.core.licenses import MONTHLY
 from overair.simulation.invariants import Bench, Findings, midnight, out_of_time, within
 from overair.simulation.net import Host
 from overair.store import witness
@@ -82,7 +81,7 @@ def _not_in_vain(judge: Bench, held: Held, moments: tuple[datetime, ...]) -> Fin
         return
     runs = facts["status"] == "scheduled" and facts["state"] in ("accepted", "pending")
     rested = facts["not_before"] is None or facts["not_before"] <= to_ms(min(moments))
-    free = facts["licensed"] or facts["paid"] != MONTHLY or facts["state"] == "pending"
+    free = facts["licensed"] or "EVNT" in (facts["paid"] or "EVNT") or facts["state"] == "pending"
     if runs and rested and free and not any(list(out_of_time(judge, facts, at)) for at in moments):
         yield f"{facts['imei']} asks in vain at {moments[-1]}: {held.terms}"
 
