@@ -11,6 +11,7 @@ left is looked at, by the clock of the process that answered: an answer is wrong
 Not in here: what devices that are told to come are shown; they are given a command once.
 """
 
+import asyncio
 import json
 import re
 from collections.abc import Callable
@@ -30,6 +31,8 @@ _SHOWN: Final = re.compile(rb"/deploymentBase/([0-9]+)")
 # Polls that are less apart are one check-in, at five seconds (``http-ddi.md`` 8).
 APART: Final = timedelta(seconds=6)
 NEVER: Final = datetime.min.replace(tzinfo=UTC)
+
+CALLED_S: Final = 2 * 3600.0  # within which who attaches is called
 
 Answered = Callable[[int, bytes], Findings]
 """What is to be asked of an answer: of its status and its body."""
@@ -131,14 +134,25 @@ def called_when_there(
     imeis = [event["imei"] for event in json.loads(body)["events"]]
 
     def heard(status: int, _answer: bytes) -> Findings:
-        if status != 200:
-            return
-        now_ms = to_ms(host.clock.now())
-        for imei in imeis:
-            for uuid, due_at, not_before in witness.waiting(judge.tx, imei):
-                paused = not_before is not None and not_before > now_ms
-                if not paused and (due_at is None or due_at > now_ms):
-                    yield f"{imei} attached, waits in {uuid}, and is due at {due_at}, not at {now_ms}"
+        if status == 200:
+            now_ms = to_ms(host.clock.now())
+            due = {
+                (imei, uuid)
+                for imei in imeis
+                for uuid, _, not_before in witness.waiting(judge.tx, imei)
+                if not_before is None or not_before <= now_ms
+            }
+            # They are called at a pace, and by another process if this one dies.
+            asyncio.get_running_loop().call_later(CALLED_S, look_again, due, judge.attempts)
+        return iter(())
+
+    def look_again(due: set[tuple[str, str]], attempts: int) -> None:
+        for imei, uuid in sorted(due):
+            waits = uuid in {found for found, _, _ in witness.waiting(judge.tx, imei)}
+            if waits and not witness.begun_since(judge.tx, imei, attempts):
+                judge.find(
+                    "called when there", f"{imei} attached, waits in {uuid}, and is not called"
+                )
 
     return heard
 

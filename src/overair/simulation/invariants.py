@@ -66,6 +66,11 @@ class Bench(Protocol):
     installed: dict[str, set[int]]
     """The attempts that devices over HTTP know to have installed."""
 
+    attempts: int
+    """How many have begun."""
+
+    def find(self, name: str, text: str) -> None: ...
+
     def two_phase(self, imei: str) -> bool: ...
 
     def zone(self, imei: str) -> tzinfo: ...

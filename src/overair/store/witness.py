@@ -241,6 +241,17 @@ def waiting(tx: Tx, imei: str) -> list[tuple[str, int | None, int | None]]:
     )
 
 
+def begun_since(tx: Tx, imei: str, attempt_id: int) -> bool:
+    """Whether an attempt of the device has begun after that one."""
+    return bool(
+        tx.all(
+            "select 1 from attempt t join device d on d.id = t.device_id"
+            " where d.imei = ? and t.id > ?",
+            (imei, attempt_id),
+        )
+    )
+
+
 def contacts(tx: Tx) -> dict[str, int]:
     """How often each device has checked in."""
     return dict(
