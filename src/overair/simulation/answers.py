@@ -18,7 +18,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from overair.simulation.invariants import Bench, Findings, midnight, out_of_time, within
+from overair.simulation.invariants import DAY, Bench, Findings, midnight, out_of_time, within
 from overair.simulation.net import Host
 from overair.store import witness
 from overair.store.database import to_ms
@@ -79,7 +79,9 @@ def _not_in_vain(judge: Bench, held: Held, moments: tuple[datetime, ...]) -> Fin
     if not facts or facts["protocol"] != "HTTP":
         return
     if held.attempt is not None:
-        if held.state in ("retrieved", "running"):
+        # After the last day it is soon taken back, whoever gets to that first.
+        goes_on = moments[-1] < midnight(facts["end_date"]) + DAY
+        if held.state in ("retrieved", "running") and goes_on:
             yield f"{facts['imei']} is shown nothing, and is to carry {held.attempt} out"
         return
     runs = facts["status"] == "scheduled" and facts["state"] in ("accepted", "pending")
