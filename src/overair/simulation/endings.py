@@ -4,6 +4,7 @@ The store is held against what others wrote down: devices their journals, listen
 what they were told was done. What the API says of it is another matter (``audit.py``).
 """
 
+from collections import defaultdict
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
@@ -97,6 +98,11 @@ def _pushed_reports(judge: Bench, world: Any) -> Findings:
 def pushed_success_is_true(judge: Bench, world: Any) -> Findings:
     """A device that is told to come succeeded if it installed it and shows that, and only then."""
     known = witness.versions(judge.tx)
+    # Who said that it failed, and then runs it, may have it from somebody else.
+    gave_up: dict[str, set[str]] = defaultdict(set)
+    for attempt in witness.tries(judge.tx).values():
+        if attempt.state == "failed":
+            gave_up[attempt.imei].add(attempt.to_version)
     succeeded = [m for m in witness.members(judge.tx) if m.state == "succeeded"]
     for actor in judge.told_actors(world):
         installed = actor.installed()
@@ -104,6 +110,7 @@ def pushed_success_is_true(judge: Bench, world: Any) -> Findings:
             if member.imei == actor.imei and member.to_version not in installed:
                 yield f"{actor.imei} succeeded in {member.uuid}, and installed {installed}"
         led = {member.to_version for member in succeeded if member.imei == actor.imei}
+        led |= gave_up[actor.imei]
         if known[actor.imei] in installed and known[actor.imei] not in led:
             yield f"{actor.imei} shows {known[actor.imei]}, and succeeded in {sorted(led)}"
         if known[actor.imei] not in [*installed, VERSIONS[0]]:
