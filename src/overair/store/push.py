@@ -208,24 +208,33 @@ def queued(tx: Tx, device_ids: Sequence[DeviceId]) -> list[UpgradeId]:
     return found
 
 
+def _make_due(
+    tx: Tx, which: str, device_ids: Sequence[DeviceId], now: datetime, *known: object
+) -> int:
+    """Let those upgrades of the devices be due that are not yet; how many. ``which`` has ``{devices}``."""
+    changed = 0
+    for start_ in range(0, len(device_ids), CHUNK):
+        chunk = sorted(device_ids[start_ : start_ + CHUNK])
+        changed += tx.execute(
+            "update device_upgrade set due_at = ? where (due_at is null or due_at > ?) and "
+            + which.format(devices=marks(len(chunk))),
+            [to_ms(now), to_ms(now), *known, *chunk],
+        )
+    return changed
+
+
 def hasten(tx: Tx, device_ids: Sequence[DeviceId], now: datetime) -> int:
     """The devices are there: those that wait for that are due, if only to see that they pause.
 
     How many were made due. Whoever has an attempt under way is left to it.
     """
-    changed = 0
-    for start_ in range(0, len(device_ids), CHUNK):
-        chunk = sorted(device_ids[start_ : start_ + CHUNK])
-        changed += tx.execute(
-            "update device_upgrade set due_at = ?"
-            " where id in (select u.id from device_upgrade u join device d on d.id = u.device_id"
-            f" where d.id in ({marks(len(chunk))}) and d.open_attempt_id is null"
-            " and (u.state = 'queued' or (u.id = d.open_upgrade_id and u.state = 'pending'))"
-            " and d.protocol = 'OMADM')"
-            " and (due_at is null or due_at > ?)",
-            [to_ms(now), *chunk, to_ms(now)],
-        )
-    return changed
+    which = (
+        "id in (select u.id from device_upgrade u join device d on d.id = u.device_id"
+        " where d.id in ({devices}) and d.open_attempt_id is null"
+        " and (u.state = 'queued' or (u.id = d.open_upgrade_id and u.state = 'pending'))"
+        " and d.protocol = 'OMADM')"
+    )
+    return _make_due(tx, which, device_ids, now)
 
 
 def recall(tx: Tx, device_ids: Sequence[DeviceId], now: datetime) -> int:
@@ -261,18 +270,12 @@ def hasten_proof(tx: Tx, device_ids: Sequence[DeviceId], now: datetime) -> int:
 
     How many were made due.
     """
-    changed = 0
-    for start_ in range(0, len(device_ids), CHUNK):
-        chunk = sorted(device_ids[start_ : start_ + CHUNK])
-        changed += tx.execute(
-            "update device_upgrade set due_at = ?"
-            " where id in (select t.upgrade_id from device d"
-            " join attempt t on t.id = d.open_attempt_id"
-            " join push_attempt p on p.attempt_id = t.id and p.verify_until > ?"
-            f" where d.id in ({marks(len(chunk))}) and d.protocol = 'OMADM') and due_at > ?",
-            [to_ms(now), to_ms(now), *chunk, to_ms(now)],
-        )
-    return changed
+    which = (
+        "id in (select t.upgrade_id from device d join attempt t on t.id = d.open_attempt_id"
+        " join push_attempt p on p.attempt_id = t.id and p.verify_until > ?"
+        " where d.id in ({devices}) and d.protocol = 'OMADM')"
+    )
+    return _make_due(tx, which, device_ids, now, to_ms(now))
 
 
 def follow(tx: Tx, device_id: DeviceId, upgrade_id: UpgradeId, now: datetime) -> bool:
@@ -300,16 +303,12 @@ def hasten_unplaced(tx: Tx, device_ids: Sequence[DeviceId], now: datetime) -> in
 
     How many were made due.
     """
-    changed = 0
-    for start_ in range(0, len(device_ids), CHUNK):
-        chunk = sorted(device_ids[start_ : start_ + CHUNK])
-        changed += tx.execute(
-            "update device_upgrade set due_at = ? where due_at is null and reason = ?"
-            " and state in ('accepted', 'pending') and id in (select open_upgrade_id from device"
-            f" where id in ({marks(len(chunk))}) and protocol = 'LWM2M')",
-            [to_ms(now), Reason.NOT_REACHABLE, *chunk],
-        )
-    return changed
+    which = (
+        "due_at is null and reason = ? and state in ('accepted', 'pending')"
+        " and id in (select open_upgrade_id from device"
+        " where id in ({devices}) and protocol = 'LWM2M')"
+    )
+    return _make_due(tx, which, device_ids, now, Reason.NOT_REACHABLE)
 
 
 def look_again(tx: Tx, campaign_id: CampaignId, now: datetime) -> None:
