@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ from overair.store.database import Row
 from overair.store.verify import Finding, verify
 from tests.callbacks.conftest import SETTINGS, Outbox, add_account
 from tests.callbacks.listening import CLOSE, HANG, Listening, Received, listening
+from tests.store.passing import PassingTx
 from tests.waiting import until
 
 T = TypeVar("T")
@@ -525,33 +526,20 @@ async def test_a_long_queue_is_not_read_to_find_work(sqlite_outbox: Outbox) -> N
     assert not [s for s in steps if "TEMP B-TREE" in s]
 
 
-class Watching:
+class Watching(PassingTx):
     """A transaction that takes down how SQLite means to run each query."""
 
     def __init__(self, tx: Tx) -> None:
-        self.tx = tx
-        self.dialect = tx.dialect
-        self.slot = tx.slot
-        self.execute = tx.execute
-        self.many = tx.many
-        self.hint = tx.hint
-        self.gather = tx.gather
-        self.settle = tx.settle
+        super().__init__(tx)
         self.steps: list[str] = []
 
     def one(self, sql: str, params: Sequence[Any] = ()) -> Row | None:
         rows = self.all(sql, params)
         return rows[0] if rows else None
 
-    def row(self, columns: str, rest: str, params: Sequence[Any] = ()) -> Row | None:
-        return self.one(f"select {columns} {rest}", params)
-
-    def kept(self, fn: Callable[..., T], *args: Any) -> T:
-        return fn(self, *args)
-
     def all(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
-        self.steps += [str(row[-1]) for row in self.tx.all(f"explain query plan {sql}", params)]
-        return self.tx.all(sql, params)
+        self.steps += [str(row[-1]) for row in super().all(f"explain query plan {sql}", params)]
+        return super().all(sql, params)
 
 
 async def test_cancelling_a_deliverer_gives_its_claims_back(sqlite_outbox: Outbox) -> None:

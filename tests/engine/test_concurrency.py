@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,9 +20,10 @@ from overair.engine.advance import Advance, expire, step
 from overair.engine.outcome import DeviceEvent, Taken, record
 from overair.engine.schedule import stop_campaign
 from overair.store import Database, Tx, campaigns, figures, open_database, tally, upgrades
-from overair.store.database import Dialect, Hint, Row
+from overair.store.database import Row
 from tests.engine.bills import billed
 from tests.engine.world import MONDAY, SETTINGS, World, assert_verified, settings
+from tests.store.passing import PassingTx
 from tests.waiting import until
 
 S = CampaignStatus
@@ -430,49 +431,27 @@ async def test_figures_for_the_operator(verified: Database) -> None:
 # A large campaign --------------------------------------------------------------------------------
 
 
-class CountingTx:
-    """A transaction that counts the rows that it was told to write."""
+class CountingTx(PassingTx):
+    """A transaction that counts the rows that it was told to write, or asked to read."""
 
     def __init__(self, tx: Tx) -> None:
-        self._tx = tx
-        self.dialect: Dialect = tx.dialect
-        self.slot = tx.slot
+        super().__init__(tx)
         self.most = 0
 
-    def one(self, sql: str, params: Sequence[Any] = ()) -> Row | None:
-        return self._tx.one(sql, params)
-
-    def row(self, columns: str, rest: str, params: Sequence[Any] = ()) -> Row | None:
-        return self._tx.row(columns, rest, params)
-
-    def kept(self, fn: Callable[..., Any], *args: Any) -> Any:
-        return self._tx.kept(fn, *args)
-
     def all(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
-        rows = self._tx.all(sql, params)
+        rows = super().all(sql, params)
         self.most = max(self.most, len(rows))
         return rows
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> int:
-        changed = self._tx.execute(sql, params)
+        changed = super().execute(sql, params)
         self.most = max(self.most, changed)
         return changed
 
     def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         given = list(rows)
         self.most = max(self.most, len(given))
-        self._tx.many(sql, given)
-
-    def gather(
-        self, fn: Callable[..., None], key: Any, value: Any, join: Callable[[Any, Any], Any]
-    ) -> None:
-        self._tx.gather(fn, key, value, join)
-
-    def settle(self, fn: Callable[..., None]) -> None:
-        self._tx.settle(fn)
-
-    def hint(self, loop: Hint) -> None:
-        self._tx.hint(loop)
+        super().many(sql, given)
 
 
 async def test_a_large_campaign_is_many_small_transactions(verified: Database) -> None:

@@ -22,7 +22,7 @@ from tests.engine.stock import (
     schedule,
     upgrade,
 )
-from tests.store.test_seen import Counting
+from tests.store.passing import NotingTx
 
 
 async def test_devices_are_listed_page_by_page_in_two_statements(database: Database) -> None:
@@ -39,10 +39,9 @@ async def test_devices_are_listed_page_by_page_in_two_statements(database: Datab
                     "insert into device_software values (?, ?, '7', 'file', 0)",
                     (device_of(tx, number), name),
                 )
-        statements: list[str] = []
-        counting = Counting(tx, statements)
-        first = devices.page(counting, account, "0", None, 3)
-        assert len(statements) == 2
+        noting = NotingTx(tx)
+        first = devices.page(noting, account, "0", None, 3)
+        assert len(noting.statements) == 2
         assert [device.imei for device in first] == [imei(1), imei(2), imei(3)]
         assert [item.name for item in first[0].software] == ["a.txt", "b.txt"]
         assert first[1].software == ()

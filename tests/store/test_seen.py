@@ -1,9 +1,7 @@
 """Last-seen times and check-in history: written in bulk, read along the chain."""
 
 import asyncio
-from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any, TypeVar
 
 import pytest
 
@@ -14,8 +12,7 @@ from overair.store.database import from_ms, to_ms
 from overair.store.devicelog import check_ins
 from overair.store.seen import CheckIn, flush, purge
 from tests.conftest import START
-
-T = TypeVar("T")
+from tests.store.passing import NotingTx
 
 BASE = to_ms(START)
 LONG_AGO = START - timedelta(days=30)
@@ -108,59 +105,16 @@ async def test_old_check_ins_are_deleted_some_at_a_time(database: Database) -> N
 
 async def test_a_second_of_a_large_fleet_is_one_quick_flush(database: Database) -> None:
     """Ten thousand check-ins are a handful of statements, not one each."""
-    statements: list[str] = []
 
     def story(tx: Tx) -> None:
-        counting = Counting(tx, statements)
-        flush(counting, [poll(device, 1) for device in range(10_000, 0, -1)])
-        statements.clear()
-        flush(counting, [poll(device, 2) for device in range(1, 10_001)])
+        noting = NotingTx(tx)
+        flush(noting, [poll(device, 1) for device in range(10_000, 0, -1)])
+        noting.statements.clear()
+        flush(noting, [poll(device, 2) for device in range(1, 10_001)])
         assert times(tx, 5000) == [2, 1]
+        assert len(noting.statements) <= 3
 
     await database.transact(story)
-    assert len(statements) <= 3
-
-
-class Counting:
-    """A transaction that writes down what it is asked."""
-
-    def __init__(self, tx: Tx, statements: list[str]) -> None:
-        self._tx = tx
-        self._statements = statements
-        self.dialect = tx.dialect
-        self.slot = tx.slot
-
-    def one(self, sql: str, params: Sequence[object] = ()) -> tuple[object, ...] | None:
-        self._statements.append(sql)
-        return self._tx.one(sql, params)
-
-    def row(
-        self, columns: str, rest: str, params: Sequence[object] = ()
-    ) -> tuple[object, ...] | None:
-        return self.one(f"select {columns} {rest}", params)
-
-    def kept(self, fn: Callable[..., T], *args: Any) -> T:
-        return fn(self, *args)
-
-    def all(self, sql: str, params: Sequence[object] = ()) -> list[tuple[object, ...]]:
-        self._statements.append(sql)
-        return self._tx.all(sql, params)
-
-    def execute(self, sql: str, params: Sequence[object] = ()) -> int:
-        self._statements.append(sql)
-        return self._tx.execute(sql, params)
-
-    def many(self, sql: str, rows: object) -> None:
-        raise AssertionError("a statement a row")
-
-    def gather(self, fn: object, key: object, value: object, join: object) -> None:
-        raise AssertionError("check-ins have no row in common")
-
-    def settle(self, fn: object) -> None:
-        raise AssertionError("check-ins have no row in common")
-
-    def hint(self, loop: object) -> None:
-        raise AssertionError("nobody waits for check-ins")
 
 
 @pytest.mark.postgres

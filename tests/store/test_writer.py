@@ -307,7 +307,7 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_row_of_many_columns_is_the_same_in_one(database: Database) -> None:
-    """``row`` answers what ``one`` does, texts of any kind and nulls included."""
+    """``row`` answers what ``one`` does and ``rows`` what ``all`` does, with texts of any kind and nulls."""
     name = 'a "quoted" \\ line\nand ünïcode \U0001f4e1'
 
     def story(tx: Tx) -> None:
@@ -318,5 +318,11 @@ async def test_a_row_of_many_columns_is_the_same_in_one(database: Database) -> N
         assert row is not None
         assert row[1:] == (name, None, 2**53 + 1)
         assert tx.row(columns, rest, ("nobody",)) is None
+        tx.execute("insert into account (name, created_at) values (?, ?)", ("another", 1))
+        rest = "from account where name in (?, ?)"
+        rows = tx.rows(columns, rest, (name, "another"))
+        assert sorted(rows) == sorted(tx.all(f"select {columns} {rest}", (name, "another")))
+        assert len(rows) == 2
+        assert tx.rows(columns, rest, ("nobody", "nobody else")) == []
 
     await database.transact_brief(story)

@@ -32,7 +32,8 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 BUSY_TIMEOUT_S: Final = 15.0  # how long we wait for another process's lock
-_decode: Final = msgspec.json.Decoder(tuple[Any, ...]).decode
+_decode_row: Final = msgspec.json.Decoder(tuple[Any, ...]).decode
+_decode_rows: Final = msgspec.json.Decoder(list[tuple[Any, ...]]).decode
 _WRITTEN: Final = re.compile(r"\s*(?:insert\s+into|update)\s+(\w+)")
 _MOST_KEPT: Final = 1024
 _CACHE_KIB: Final = 32 * 1024  # of pages, for the writer; readers share the system's cache
@@ -68,7 +69,11 @@ class SqliteTx:
 
     def row(self, columns: str, rest: str, params: Sequence[Any] = ()) -> Row | None:
         found = self.connection.execute(f"select json_array({columns}) {rest}", params).fetchone()
-        return None if found is None else _decode(found[0])
+        return None if found is None else _decode_row(found[0])
+
+    def rows(self, columns: str, rest: str, params: Sequence[Any] = ()) -> list[Row]:
+        sql = f"select json_group_array(json_array({columns})) {rest}"
+        return _decode_rows(self.connection.execute(sql, params).fetchone()[0])
 
     def all(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
         if self._kept and _forgets(sql):

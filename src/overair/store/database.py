@@ -95,6 +95,10 @@ class Tx(Protocol):
         """
         ...
 
+    def rows(self, columns: str, rest: str, params: Sequence[Any] = ()) -> list[Row]:
+        """``all`` of ``select {columns} {rest}``, for hot places, as ``row``: on SQLite all in one."""
+        ...
+
     def all(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
         """Every row. The caller's SQL bounds their number."""
         ...

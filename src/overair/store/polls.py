@@ -11,6 +11,8 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from overair.core.attempt import AttemptState
 from overair.core.campaign import CampaignStatus
 from overair.core.ids import AccountId, AttemptId, CampaignId, DeviceId, PackageId, UpgradeId
@@ -119,13 +121,39 @@ def find_device(tx: Tx, account_id: AccountId, controller_id: str) -> Device | N
 def find_devices(
     tx: Tx, keys: Sequence[tuple[AccountId, str]]
 ) -> dict[tuple[AccountId, str], Device]:
-    """Several at once, by account and name (PostgreSQL only: ``store/lookup.py``)."""
-    rows = tx.all(
-        f"select account_id, controller_id, {_DEVICE} from device join unnest(cast(? as bigint[]), cast(? as text[])) asked (account, name)"
+    """Those of the devices that there are, by account and name."""
+    if tx.dialect == "sqlite":
+        return _of_accounts(tx, keys)
+    rows = tx.rows(
+        f"account_id, controller_id, {_DEVICE}",
+        "from device join unnest(cast(? as bigint[]), cast(? as text[])) asked (account, name)"
         " on account_id = account and controller_id = name",
         ([account_id for account_id, _ in keys], [name for _, name in keys]),
     )
     return {(row[0], row[1]): _device(row[0], row[1], row[2:]) for row in rows}
+
+
+def _of_accounts(
+    tx: Tx, keys: Sequence[tuple[AccountId, str]]
+) -> dict[tuple[AccountId, str], Device]:
+    """``find_devices`` with a statement for each account: SQLite knows lists of one column only."""
+    names: dict[AccountId, list[str]] = {}
+    for account_id, name in keys:
+        names.setdefault(account_id, []).append(name)
+    found: dict[tuple[AccountId, str], Device] = {}
+    for account_id, asked in names.items():
+        if len(asked) == 1:
+            device = find_device(tx, account_id, asked[0])
+            if device is not None:
+                found[account_id, asked[0]] = device
+            continue
+        for row in tx.rows(
+            f"controller_id, {_DEVICE}",
+            "from device where account_id = ? and controller_id in (select value from json_each(?))",
+            (account_id, msgspec.json.encode(asked).decode()),
+        ):
+            found[account_id, row[0]] = _device(account_id, row[0], row[1:])
+    return found
 
 
 def get_device(tx: Tx, device_id: DeviceId, *, lock: bool = False) -> Device:

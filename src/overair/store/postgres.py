@@ -67,6 +67,9 @@ class PostgresTx:
     def row(self, columns: str, rest: str, params: Sequence[Any] = ()) -> Row | None:
         return self.one(f"select {columns} {rest}", params)
 
+    def rows(self, columns: str, rest: str, params: Sequence[Any] = ()) -> list[Row]:
+        return self.all(f"select {columns} {rest}", params)
+
     def all(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
         return self.connection.execute(numbered(sql), params).fetchall()
 
