@@ -24,6 +24,7 @@ SMALL_FLEET = 1_000
 SAMPLED = 50
 NOWHERE = "990013000000000/no/such/resource"  # below a device: read as its requests are, then 404
 CONNECTIONS = 64
+ATTRIBUTES_S = 300.0  # no bar: when to give up
 IMAGE_BYTES = 16 * 1024
 
 
@@ -43,6 +44,7 @@ def measure(options: Options, directory: Path, findings: Findings, console: Cons
             console.print(f"importing {options.devices:,} devices …")
             findings.facts["import_s"] = overair.fill(directory / "overair", fleet, image)
             ours = stack.enter_context(overair.running(directory / "overair"))
+            _attributes(options, fleet, ours, findings, console)
         if options.with_goosebit:
             if missing := goosebit.prepare_environment():
                 findings.errors.append(f"goosebit's environment could not be made: {missing}")
@@ -64,6 +66,21 @@ def measure(options: Options, directory: Path, findings: Findings, console: Cons
             findings.facts["verify"] = overair.verify(directory / "overair")
         if other is not None:
             findings.facts["goosebit_peak_mib"] = other.peak_mib()
+
+
+def _attributes(
+    options: Options, fleet: Path, ours: Server, findings: Findings, console: Console
+) -> None:
+    """Let each device tell what it is, once, as it is asked to: a poll is idle only after that.
+
+    Goosebit's devices are registered when they are made, and it asks them for nothing.
+    """
+    console.print(f"attributes of {options.devices:,} devices …")
+    order = _order(options, "attributes", ours, fleet, overair.TENANT)
+    order.first, order.seconds = 0, ATTRIBUTES_S
+    sample = run(order, ours, findings, "attributes")
+    if sample.result.done != options.devices:
+        findings.errors.append(f"attributes: of {sample.result.done:,} devices only")
 
 
 def _polls(
@@ -305,6 +322,12 @@ def rows(options: Options, findings: Findings) -> Iterator[Row]:
             value=f"{kept} of {asked} asked",
             bar="> 0",
             met=kept > 0,
+        )
+    attributes = findings.median("attributes")
+    if attributes is not None:
+        yield Row(
+            what=f"attributes of {attributes.result.done:,} devices (configData), one each",
+            value=f"{attributes.rate:,.0f}/s, p99 {attributes.result.p99_ms:.0f} ms, {attributes.cost}",
         )
     if "peak_mib" in findings.facts:
         peak = findings.facts["peak_mib"]

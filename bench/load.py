@@ -14,6 +14,7 @@ import random
 import socket
 import sys
 import time
+from collections.abc import Iterator
 
 import msgspec
 import uvloop
@@ -21,13 +22,20 @@ import uvloop
 from bench.walk import updates
 from bench.wire import ANSWER_TIMEOUT_S, Connection, Measure, Order, Result, devices, request
 
+# What a device tells of itself when it is asked to, once.
+ATTRIBUTES = b'{"mode":"replace","data":{"board":"x1","hwRevision":"2","kernel":"6.1.0"}}'
 
-async def closed_loop(order: Order, requests: list[bytes]) -> Result:
-    """Repeat random requests over keep-alive connections for a time."""
+
+def at_random(order: Order, requests: list[bytes]) -> Iterator[bytes]:
+    """Draw from the requests without end."""
+    picks = random.Random(order.seed).choices(range(len(requests)), k=500_000)
+    return map(requests.__getitem__, itertools.cycle(picks))
+
+
+async def closed_loop(order: Order, requests: Iterator[bytes]) -> Result:
+    """Send requests over keep-alive connections until they, or the time, run out."""
     loop = asyncio.get_running_loop()
     measure = Measure()
-    rng = random.Random(order.seed)
-    picks = itertools.cycle(rng.choices(range(len(requests)), k=500_000))
     clock = time.perf_counter
     started = clock()
     deadline = started + order.seconds
@@ -46,16 +54,17 @@ async def closed_loop(order: Order, requests: list[bytes]) -> Result:
             statuses[status] += 1
             if status != order.status:
                 measure.error(f"status {status}: {body[:200]!r}")
-            if now >= deadline:
+            following = None if now >= deadline else next(requests, None)
+            if following is None:
+                done.set_result(None)
                 connection.transport.close()
                 return
             sent = now
-            connection.transport.write(requests[next(picks)])
+            connection.transport.write(following)
 
         def lost() -> None:
-            if clock() < deadline:
-                measure.error("connection closed by the server")
             if not done.done():
+                measure.error("connection closed by the server")
                 done.set_result(None)
 
         finished.append(done)
@@ -63,7 +72,7 @@ async def closed_loop(order: Order, requests: list[bytes]) -> Result:
             lambda: Connection(answered, lost), "127.0.0.1", order.port
         )
         sent = clock()
-        connection.transport.write(requests[next(picks)])
+        connection.transport.write(next(requests))
 
     await asyncio.gather(*(connect() for _ in range(order.connections)))
     await asyncio.wait_for(asyncio.gather(*finished), order.seconds + ANSWER_TIMEOUT_S)
@@ -144,16 +153,22 @@ async def run(order: Order) -> Result:
     if order.kind == "updates":
         return await updates(order)
     if order.kind == "constant":
-        return await closed_loop(order, [request("GET", order.path, "", order.port)])
+        constant = request("GET", order.path, "", order.port)
+        return await closed_loop(order, itertools.repeat(constant))
+    method, below, body = "GET", "", None
+    if order.kind == "attributes":
+        method, below, body = "PUT", "/configData", ATTRIBUTES
     requests = [
-        request("GET", f"/{order.tenant}/controller/v1/{device}", token, order.port)
+        request(method, f"/{order.tenant}/controller/v1/{device}{below}", token, order.port, body)
         for device, token in devices(order.devices)[order.first :]
     ]
     gc.collect()
     gc.freeze()
     if order.kind == "fresh":
         return await fresh(order, requests)
-    return await closed_loop(order, requests)
+    if order.kind == "attributes":
+        return await closed_loop(order, iter(requests))
+    return await closed_loop(order, at_random(order, requests))
 
 
 def main() -> None:

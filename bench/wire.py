@@ -19,7 +19,7 @@ LENGTH = re.compile(rb"content-length:[ \t]*(\d+)", re.IGNORECASE)
 class Order(msgspec.Struct, kw_only=True):
     """What to do, against which server."""
 
-    kind: str  # polls | constant | updates | fresh
+    kind: str  # attributes | polls | constant | updates | fresh
     port: int
     tenant: str = ""
     devices: str = ""  # a file of "id token" lines
@@ -29,7 +29,7 @@ class Order(msgspec.Struct, kw_only=True):
     count: int = 0  # updates: at most so many devices; fresh: so many polls within `seconds`
     first: int = 0  # the first device of the file to use
     seed: int = 1
-    status: int = 200  # what every answer has to be; of `polls` and `constant`
+    status: int = 200  # what every answer has to be; not of `updates` and `fresh`
 
 
 class Result(msgspec.Struct, kw_only=True):
