@@ -4,6 +4,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from msgspec import structs
+
 from overair.api import installed
 from overair.api.v2 import catalog
 from overair.core import attempt as attempt_table
@@ -34,7 +36,7 @@ def free_while_at_work(patch: Patch) -> None:
 
     def candidate(tx: Any, device_id: Any) -> Any:
         found = real(tx, device_id)
-        return None if found is None else found._replace(open_attempt_id=None)
+        return None if found is None else structs.replace(found, open_attempt_id=None)
 
     def insert_anyway(tx: Any, **known: Any) -> Any:
         tx.execute("update device set open_attempt_id = null where id = ?", (known["device_id"],))

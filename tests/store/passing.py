@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from overair.store import Tx
-from overair.store.database import Dialect, Hint, Row
+from overair.store.database import Dialect, Hint, Row, shaped
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -22,14 +22,15 @@ class PassingTx:
     def one(self, sql: str, params: Sequence[Any] = ()) -> Row | None:
         return self.tx.one(sql, params)
 
-    def row(self, columns: str, rest: str, params: Sequence[Any] = ()) -> Row | None:
-        return self.one(f"select {columns} {rest}", params)
+    def row(self, shape: type[T], columns: str, rest: str, params: Sequence[Any] = ()) -> T | None:
+        found = self.one(f"select {columns} {rest}", params)
+        return None if found is None else shaped(found, shape)
 
     def all(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
         return self.tx.all(sql, params)
 
-    def rows(self, columns: str, rest: str, params: Sequence[Any] = ()) -> list[Row]:
-        return self.all(f"select {columns} {rest}", params)
+    def rows(self, shape: type[T], columns: str, rest: str, params: Sequence[Any] = ()) -> list[T]:
+        return [shaped(row, shape) for row in self.all(f"select {columns} {rest}", params)]
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> int:
         return self.tx.execute(sql, params)

@@ -17,7 +17,7 @@ import pytest
 from overair.clock import ManualClock
 from overair.store import Database, StoreError, Tx, open_database
 from overair.store.connection import SqliteTx, connect
-from overair.store.database import StoreFullError, StoreUnavailableError
+from overair.store.database import Row, StoreFullError, StoreUnavailableError
 from tests.conftest import START
 
 LOOP = threading.get_ident
@@ -313,16 +313,16 @@ async def test_a_row_of_many_columns_is_the_same_in_one(database: Database) -> N
     def story(tx: Tx) -> None:
         tx.execute("insert into account (name, created_at) values (?, ?)", (name, 2**53 + 1))
         columns, rest = "id, name, alias, created_at", "from account where name = ?"
-        row = tx.row(columns, rest, (name,))
+        row = tx.row(Row, columns, rest, (name,))
         assert row == tx.one(f"select {columns} {rest}", (name,))
         assert row is not None
         assert row[1:] == (name, None, 2**53 + 1)
-        assert tx.row(columns, rest, ("nobody",)) is None
+        assert tx.row(Row, columns, rest, ("nobody",)) is None
         tx.execute("insert into account (name, created_at) values (?, ?)", ("another", 1))
         rest = "from account where name in (?, ?)"
-        rows = tx.rows(columns, rest, (name, "another"))
+        rows = tx.rows(Row, columns, rest, (name, "another"))
         assert sorted(rows) == sorted(tx.all(f"select {columns} {rest}", (name, "another")))
         assert len(rows) == 2
-        assert tx.rows(columns, rest, ("nobody", "nobody else")) == []
+        assert tx.rows(Row, columns, rest, ("nobody", "nobody else")) == []
 
     await database.transact_brief(story)

@@ -6,7 +6,9 @@ Every answer has a Content-Length and is sent in one piece: small clients need t
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
+
+import msgspec
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -136,8 +138,8 @@ class Request:
                 return b"".join(pieces)
 
 
-class Answer(NamedTuple):
-    """A whole answer. A tuple, because every poll makes one: a frozen dataclass takes twice as long."""
+class Answer(msgspec.Struct, frozen=True, gc=False):
+    """A whole answer. A struct, as all that every poll makes: a tuple takes four times as long."""
 
     status: int = 200
     body: bytes = b""
@@ -147,12 +149,12 @@ class Answer(NamedTuple):
 
 async def respond(send: Send, answer: Answer, *, head: bool = False) -> None:
     """Send ``answer``; of one to HEAD only the headers."""
-    status, body, content_type, more = answer
-    if status == 304:
-        headers = list(more)  # a length here would be that of the full answer
+    body = answer.body
+    if answer.status == 304:
+        headers = list(answer.headers)  # a length here would be that of the full answer
     else:
-        headers = [(b"content-length", b"%d" % len(body)), *more]
-        if content_type:
-            headers.append((b"content-type", content_type))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+        headers = [(b"content-length", b"%d" % len(body)), *answer.headers]
+        if answer.content_type:
+            headers.append((b"content-type", answer.content_type))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if head else body})

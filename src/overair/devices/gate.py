@@ -9,7 +9,8 @@ Accounts are few and change seldom: they are read once a second, devices at ever
 
 import hmac
 from datetime import datetime
-from typing import NamedTuple
+
+import msgspec
 
 from overair.artifacts.links import verify
 from overair.clock import Clock, SystemClock
@@ -37,7 +38,7 @@ class UnauthorizedError(Exception):
     """The request does not prove who it is from."""
 
 
-class Caller(NamedTuple):
+class Caller(msgspec.Struct, frozen=True, gc=False):
     """A device that proved to be itself, and its account."""
 
     device: Device
@@ -61,12 +62,6 @@ class Gate:
         self._authorities = {name.lower() for name in settings.trusted_authorities}
         self._tenants: dict[str, Tenant] = {}
         self._read_at = float("-inf")
-
-    async def tenant(self, name: str) -> Tenant | None:
-        """The active account that devices call so."""
-        if self._wall.monotonic() - self._read_at >= TENANTS_FOR_S:
-            await self._read_tenants()
-        return self._tenants.get(name.lower())
 
     async def _read_tenants(self) -> None:
         found = await self._db.read(polls.tenants)
@@ -103,7 +98,9 @@ class Gate:
 
     async def admit(self, request: Request, route: Route, now: datetime) -> Caller:
         """Who is asking. Raises UnauthorizedError, DdiError (404 for a gateway's unknown device)."""
-        tenant = await self.tenant(route.tenant)
+        if self._wall.monotonic() - self._read_at >= TENANTS_FOR_S:
+            await self._read_tenants()
+        tenant = self._tenants.get(route.tenant.lower())
         # Looked up whatever the credentials are: an unknown tenant or device takes as long to refuse.
         account_id = NOBODY if tenant is None else tenant.account_id
         device = await self._devices.find(account_id, route.controller_id)

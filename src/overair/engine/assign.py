@@ -10,7 +10,8 @@ status codes are the edge's.
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import NamedTuple
+
+import msgspec
 
 from overair.config import Settings
 from overair.core.attempt import IGNORE, REFUSE, AttemptEvent, AttemptState, after
@@ -27,7 +28,7 @@ from overair.store.polls import Candidate, Deployment, Device, OpenUpgrade
 from overair.store.upgrades import Move, Upgrade
 
 
-class Look(NamedTuple):
+class Look(msgspec.Struct, frozen=True, gc=False):
     """The state of a device's work at a poll."""
 
     link: Link = Link.NOTHING

@@ -10,7 +10,8 @@ devices report to one campaign.
 
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple
+
+import msgspec
 
 from overair.config import Settings
 from overair.core import coverage
@@ -39,7 +40,7 @@ class Taken(StrEnum):
     UNKNOWN = "unknown"  # no such action of this device
 
 
-class DeviceEvent(NamedTuple):
+class DeviceEvent(msgspec.Struct, frozen=True, gc=False):
     """One thing that a device said or did in an attempt."""
 
     device_id: DeviceId

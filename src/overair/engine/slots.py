@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from overair.config import Settings
 from overair.core.campaign import BEFORE_START, CampaignStatus
 from overair.core.ids import UpgradeId
@@ -24,7 +26,7 @@ from overair.engine.upgrades import Happening, apply_events
 from overair.store import attempts, push
 from overair.store import slots as store
 from overair.store.campaigns import Campaign
-from overair.store.database import Tx
+from overair.store.database import Tx, to_ms
 from overair.store.slots import Radio, SlotRow
 from overair.store.upgrades import Upgrade
 
@@ -186,7 +188,7 @@ def next_turn(
     now: datetime,
 ) -> Turn | None:
     """A device's next slot after an attempt, or what it waits for; None: there is none any more."""
-    again = upgrade._replace(not_before=not_before)
+    again = replace(upgrade, not_before_ms=to_ms(not_before))
     outcome = give_places(tx, campaign, [again], settings, now)[upgrade.id]
     if not isinstance(outcome, Placed) and outcome.final:
         return None

@@ -9,7 +9,8 @@ The caller holds the locks of the devices and upgrades (``store.upgrades.lock``)
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+
+import msgspec
 
 from overair.config import Limits
 from overair.core.ids import DeviceId
@@ -23,7 +24,7 @@ from overair.store.database import Tx
 from overair.store.upgrades import Move, Upgrade
 
 
-class Happening(NamedTuple):
+class Happening(msgspec.Struct, frozen=True, gc=False):
     """An event of one upgrade; ``reason`` None keeps the one it has."""
 
     upgrade: Upgrade

@@ -6,14 +6,25 @@ from datetime import datetime
 from json.encoder import encode_basestring
 from typing import Final, NamedTuple
 
+import msgspec
+
 from overair.core.attempt import AttemptState
 from overair.core.ids import AttemptId, CampaignId, DeviceId, PackageId, UpgradeId
 from overair.core.upgrade import Reason
-from overair.store.database import Row, Tx, for_update, from_ms, marks, opt_from_ms, opt_ms, to_ms
+from overair.store.database import (
+    Tx,
+    for_update,
+    from_ms,
+    marks,
+    opt_from_ms,
+    opt_ms,
+    shaped,
+    to_ms,
+)
 
 
-class Attempt(NamedTuple):
-    """One try. A tuple of what its row has, because every report makes one.
+class Attempt(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """One try, in the order in which it is read.
 
     Instants are made when they are asked for: a report looks at one of them, if any.
     """
@@ -87,27 +98,22 @@ STATES: Final = {state.value: state for state in AttemptState}
 _TEXTS: Final = {state: text for text, state in STATES.items()}
 
 
-def _attempt(row: Row) -> Attempt:
-    return Attempt._make((*row[:8], STATES[row[8]], *row[9:]))
-
-
 def find(tx: Tx, attempt_id: AttemptId, *, lock: bool = False) -> Attempt | None:
     """The attempt of that id, if there is one."""
     end = for_update(tx) if lock else ""
-    row = tx.row(_COLUMNS, f"from attempt t where t.id = ?{end}", (attempt_id,))
-    return None if row is None else _attempt(row)
+    return tx.row(Attempt, _COLUMNS, f"from attempt t where t.id = ?{end}", (attempt_id,))
 
 
 def of_device(tx: Tx, device_id: DeviceId, limit: int) -> list[Attempt]:
     """The device's latest attempts, newest first."""
     rows = tx.all(f"{_SELECT} where t.device_id = ? order by t.id desc limit ?", (device_id, limit))
-    return [_attempt(row) for row in rows]
+    return [shaped(row, Attempt) for row in rows]
 
 
 def of_upgrade(tx: Tx, upgrade_id: UpgradeId) -> list[Attempt]:
     """The attempts of one device in one campaign, in their order."""
     rows = tx.all(f"{_SELECT} where t.upgrade_id = ? order by t.id", (upgrade_id,))
-    return [_attempt(row) for row in rows]
+    return [shaped(row, Attempt) for row in rows]
 
 
 def missed(tx: Tx, upgrade_ids: Sequence[UpgradeId]) -> dict[UpgradeId, int]:
@@ -266,7 +272,7 @@ def due(tx: Tx, now: datetime, limit: int) -> list[AttemptId]:
     return [AttemptId(row[0]) for row in rows]
 
 
-class Message(NamedTuple):
+class Message(msgspec.Struct, frozen=True, gc=False):
     """What a device said of an attempt."""
 
     at: datetime
@@ -332,6 +338,6 @@ def open_of_devices(tx: Tx, upgrade_ids: Sequence[UpgradeId]) -> dict[UpgradeId,
             f" where t.upgrade_id in ({marks(len(chunk))}) order by t.id{lock}",
             list(chunk),
         ):
-            attempt = _attempt(row)
+            attempt = shaped(row, Attempt)
             found[attempt.upgrade_id] = attempt
     return found

@@ -9,7 +9,7 @@ Not in here: who uses a connection, and when (``sqlite.py`` reads, ``writer.py``
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
@@ -32,8 +32,6 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 BUSY_TIMEOUT_S: Final = 15.0  # how long we wait for another process's lock
-_decode_row: Final = msgspec.json.Decoder(tuple[Any, ...]).decode
-_decode_rows: Final = msgspec.json.Decoder(list[tuple[Any, ...]]).decode
 _WRITTEN: Final = re.compile(r"\s*(?:insert\s+into|update)\s+(\w+)")
 _MOST_KEPT: Final = 1024
 _CACHE_KIB: Final = 32 * 1024  # of pages, for the writer; readers share the system's cache
@@ -67,13 +65,18 @@ class SqliteTx:
         row: Row | None = self.connection.execute(sql, params).fetchone()
         return row
 
-    def row(self, columns: str, rest: str, params: Sequence[Any] = ()) -> Row | None:
+    def row(self, shape: type[T], columns: str, rest: str, params: Sequence[Any] = ()) -> T | None:
         found = self.connection.execute(f"select json_array({columns}) {rest}", params).fetchone()
-        return None if found is None else _decode_row(found[0])
+        if found is None:
+            return None
+        value: T = _row_decoder(shape).decode(found[0])
+        return value
 
-    def rows(self, columns: str, rest: str, params: Sequence[Any] = ()) -> list[Row]:
+    def rows(self, shape: type[T], columns: str, rest: str, params: Sequence[Any] = ()) -> list[T]:
         sql = f"select json_group_array(json_array({columns})) {rest}"
-        return _decode_rows(self.connection.execute(sql, params).fetchone()[0])
+        found = self.connection.execute(sql, params).fetchone()
+        values: list[T] = _rows_decoder(shape).decode(found[0])
+        return values
 
     def all(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
         if self._kept and _forgets(sql):
@@ -117,6 +120,15 @@ class SqliteTx:
 
     def hint(self, loop: Hint) -> None:
         self.hints.add(loop)
+
+
+# What ``shaped`` does, of a row that comes as JSON, and of many.
+_row_decoder: Final[Callable[[Any], msgspec.json.Decoder[Any]]] = cache(
+    lambda shape: msgspec.json.Decoder(shape, strict=False)
+)
+_rows_decoder: Final[Callable[[Any], msgspec.json.Decoder[Any]]] = cache(
+    lambda shape: msgspec.json.Decoder(list.__class_getitem__(shape), strict=False)
+)
 
 
 @lru_cache(maxsize=4096)

@@ -31,6 +31,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Concatenate, Final, Literal, ParamSpec, Protocol, TypeVar
 
+import msgspec
+
 P = ParamSpec("P")
 T = TypeVar("T")
 K = TypeVar("K")
@@ -87,16 +89,16 @@ class Tx(Protocol):
         """The first row, or None."""
         ...
 
-    def row(self, columns: str, rest: str, params: Sequence[Any] = ()) -> Row | None:
-        """``one`` of ``select {columns} {rest}``, for many columns in hot places (no byte strings).
+    def row(self, shape: type[T], columns: str, rest: str, params: Sequence[Any] = ()) -> T | None:
+        """``one`` of ``select {columns} {rest}``, ``shaped``; for many columns in hot places (no bytes).
 
         SQLite's driver lets go of Python's lock at every column of a row, for another thread to
         take; so there they come as one.
         """
         ...
 
-    def rows(self, columns: str, rest: str, params: Sequence[Any] = ()) -> list[Row]:
-        """``all`` of ``select {columns} {rest}``, for hot places, as ``row``: on SQLite all in one."""
+    def rows(self, shape: type[T], columns: str, rest: str, params: Sequence[Any] = ()) -> list[T]:
+        """``all`` of them, in any order; on SQLite these come as one, too."""
         ...
 
     def all(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
@@ -198,6 +200,14 @@ def opt_ms(instant: datetime | None) -> int | None:
 def opt_from_ms(value: int | None) -> datetime | None:
     """``from_ms`` that keeps None."""
     return None if value is None else from_ms(value)
+
+
+def shaped(row: Row, shape: type[T]) -> T:
+    """A row as a value: a struct (``array_like``) whose fields are the columns in their order, or a ``Row``.
+
+    SQLite has numbers for booleans, and states are texts in either database.
+    """
+    return msgspec.convert(row, shape, strict=False)
 
 
 def marks(count: int) -> str:

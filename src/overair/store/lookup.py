@@ -33,13 +33,13 @@ class DeviceLookup:
         self._tasks: set[asyncio.Task[None]] = set()
         self._begun = False  # the last task has not yet taken what it is for
 
-    async def find(self, account_id: AccountId, controller_id: str) -> Device | None:
+    def find(self, account_id: AccountId, controller_id: str) -> "asyncio.Future[Device | None]":
         """The account's device that calls itself so. Raises StoreError."""
         future: asyncio.Future[Device | None] = asyncio.get_running_loop().create_future()
         self._waiting.append(((account_id, controller_id), future))
         if not self._begun:
             self._begin()
-        return await future
+        return future
 
     def _begin(self) -> None:
         if self._waiting and len(self._tasks) < UNDER_WAY:

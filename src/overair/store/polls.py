@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -57,8 +57,8 @@ def tenants(tx: Tx) -> list[Tenant]:
     ]
 
 
-class Device(NamedTuple):
-    """A device as its own requests see it. A tuple, because every poll makes one."""
+class Device(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A device as its own requests see it, in the order in which it is read."""
 
     id: DeviceId
     account_id: AccountId
@@ -80,7 +80,7 @@ class Device(NamedTuple):
         return None if self.time_zone is None else ZoneInfo(self.time_zone)
 
 
-class Candidate(NamedTuple):
+class Candidate(msgspec.Struct, frozen=True, gc=False):
     """A device in an unfinished campaign, as an offer has to know it, and its place there."""
 
     protocol: str
@@ -94,28 +94,19 @@ class Candidate(NamedTuple):
         return None if self.time_zone is None else ZoneInfo(self.time_zone)
 
 
-# What is not known where it is looked up by account and name.
-_DEVICE: Final = """id, imei, token_hash, protocol, two_phase, time_zone,
+_DEVICE: Final = """id, account_id, imei, controller_id, token_hash, protocol, two_phase, time_zone,
  poll_interval_s, wants_attributes, open_upgrade_id, open_attempt_id, installed_attempt_id,
  (select expires_at from device_logging where device_id = device.id)"""
 
 
-def _device(account_id: AccountId, controller_id: str, row: Row) -> Device:
-    return Device(
-        row[0], account_id, row[1], controller_id, row[2], row[3],
-        None if row[4] is None else bool(row[4]),
-        row[5], row[6], bool(row[7]), row[8], row[9], row[10], row[11],
-    )  # fmt: skip
-
-
 def find_device(tx: Tx, account_id: AccountId, controller_id: str) -> Device | None:
     """The account's device that calls itself so."""
-    row = tx.row(
+    return tx.row(
+        Device,
         _DEVICE,
         "from device where account_id = ? and controller_id = ?",
         (account_id, controller_id),
     )
-    return None if row is None else _device(account_id, controller_id, row)
 
 
 def find_devices(
@@ -124,13 +115,14 @@ def find_devices(
     """Those of the devices that there are, by account and name."""
     if tx.dialect == "sqlite":
         return _of_accounts(tx, keys)
-    rows = tx.rows(
-        f"account_id, controller_id, {_DEVICE}",
+    found = tx.rows(
+        Device,
+        _DEVICE,
         "from device join unnest(cast(? as bigint[]), cast(? as text[])) asked (account, name)"
         " on account_id = account and controller_id = name",
         ([account_id for account_id, _ in keys], [name for _, name in keys]),
     )
-    return {(row[0], row[1]): _device(row[0], row[1], row[2:]) for row in rows}
+    return {(device.account_id, device.controller_id): device for device in found}
 
 
 def _of_accounts(
@@ -147,27 +139,28 @@ def _of_accounts(
             if device is not None:
                 found[account_id, asked[0]] = device
             continue
-        for row in tx.rows(
-            f"controller_id, {_DEVICE}",
+        for device in tx.rows(
+            Device,
+            _DEVICE,
             "from device where account_id = ? and controller_id in (select value from json_each(?))",
             (account_id, msgspec.json.encode(asked).decode()),
         ):
-            found[account_id, row[0]] = _device(account_id, row[0], row[1:])
+            found[account_id, device.controller_id] = device
     return found
 
 
 def get_device(tx: Tx, device_id: DeviceId, *, lock: bool = False) -> Device:
     """The device, which must exist."""
     end = for_update(tx) if lock else ""
-    columns = f"account_id, controller_id, {_DEVICE}"
-    row = tx.row(columns, f"from device where id = ?{end}", (device_id,))
-    assert row is not None, f"no device {device_id}"
-    return _device(row[0], row[1], row[2:])
+    device = tx.row(Device, _DEVICE, f"from device where id = ?{end}", (device_id,))
+    assert device is not None, f"no device {device_id}"
+    return device
 
 
 def candidate(tx: Tx, device_id: DeviceId) -> Candidate | None:
     """The device and its place in an unfinished campaign, both locked; None if it is in none."""
     row = tx.row(
+        Row,
         f"d.protocol, d.two_phase, d.time_zone, d.open_attempt_id, {upgrades.COLUMNS}",
         "from device d join device_upgrade u on u.id = d.open_upgrade_id"
         f" where d.id = ?{for_update(tx)}",
@@ -193,7 +186,7 @@ def try_lock_device(tx: Tx, device_id: DeviceId) -> bool:
     return tx.one(sql, (device_id,)) is not None
 
 
-class OpenUpgrade(NamedTuple):
+class OpenUpgrade(msgspec.Struct, frozen=True, gc=False):
     """The device's place in an unfinished campaign, with the campaign's rules."""
 
     id: UpgradeId
@@ -205,14 +198,14 @@ class OpenUpgrade(NamedTuple):
     rules: Rules
 
 
-class Deployment(NamedTuple):
+class Deployment(msgspec.Struct, frozen=True, gc=False):
     """All that a device is told of an attempt, in the order in which it is read."""
 
     rules: Rules
+    state: AttemptState
     attempt_id: AttemptId
     device_id: DeviceId
     upgrade_id: UpgradeId
-    state: AttemptState
     downloaded_ms: int | None
     cancel_refused_ms: int | None
     campaign_uuid: str
@@ -268,6 +261,7 @@ def _read_rules(
 def open_upgrade(tx: Tx, upgrade_id: UpgradeId) -> OpenUpgrade | None:
     """The upgrade with its campaign's rules; None if it was just removed."""
     row = tx.row(
+        Row,
         f"{_RULES}, u.id, u.campaign_id, c.package_id, u.state, u.attempts, u.not_before",
         "from device_upgrade u join campaign c on c.id = u.campaign_id where u.id = ?",
         (upgrade_id,),
@@ -288,7 +282,8 @@ def open_upgrade(tx: Tx, upgrade_id: UpgradeId) -> OpenUpgrade | None:
 def deployment(tx: Tx, attempt_id: AttemptId) -> Deployment | None:
     """The attempt of that id with all that its device is told of it."""
     row = tx.row(
-        f"{_RULES}, t.id, t.device_id, t.upgrade_id, t.state, t.downloaded_at,"
+        Row,
+        f"{_RULES}, t.state, t.id, t.device_id, t.upgrade_id, t.downloaded_at,"
         " t.cancel_refused_at, c.uuid, c.tag, p.id, p.kind, p.name, p.to_version, p.part,"
         " p.local_target_path, t.file_name, f.sha256, f.sha1, f.md5, f.size_bytes,"
         " f.created_at",
@@ -299,8 +294,7 @@ def deployment(tx: Tx, attempt_id: AttemptId) -> Deployment | None:
     )
     if row is None:
         return None
-    rules = _read_rules(*row[:7])
-    return Deployment._make((rules, *row[7:10], attempts.STATES[row[10]], *row[11:]))
+    return Deployment(_rules(row), attempts.STATES[row[7]], *row[8:])
 
 
 def offered(

@@ -27,6 +27,7 @@ from overair.store.database import (
     StoreFullError,
     StoreUnavailableError,
     Tx,
+    shaped,
 )
 from overair.store.gathered import Gathered
 from overair.store.migrations import migrate
@@ -64,11 +65,12 @@ class PostgresTx:
     def one(self, sql: str, params: Sequence[Any] = ()) -> Row | None:
         return self.connection.execute(numbered(sql), params).fetchone()
 
-    def row(self, columns: str, rest: str, params: Sequence[Any] = ()) -> Row | None:
-        return self.one(f"select {columns} {rest}", params)
+    def row(self, shape: type[T], columns: str, rest: str, params: Sequence[Any] = ()) -> T | None:
+        found = self.one(f"select {columns} {rest}", params)
+        return None if found is None else shaped(found, shape)
 
-    def rows(self, columns: str, rest: str, params: Sequence[Any] = ()) -> list[Row]:
-        return self.all(f"select {columns} {rest}", params)
+    def rows(self, shape: type[T], columns: str, rest: str, params: Sequence[Any] = ()) -> list[T]:
+        return [shaped(row, shape) for row in self.all(f"select {columns} {rest}", params)]
 
     def all(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
         return self.connection.execute(numbered(sql), params).fetchall()

@@ -15,7 +15,7 @@ of a flush in a few values.
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from operator import attrgetter
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -23,8 +23,8 @@ from overair.core.ids import DeviceId
 from overair.store.database import Tx, to_ms
 
 
-class CheckIn(NamedTuple):
-    """A device checked in. There is one for each poll, so it is a tuple."""
+class CheckIn(msgspec.Struct, frozen=True, gc=False):
+    """A device checked in: there is one for each poll."""
 
     device_id: DeviceId
     at_ms: int
@@ -75,9 +75,9 @@ def _flush_json(tx: Tx, batch: Sequence[CheckIn]) -> None:
     # A check-in goes as one number, device and time: SQLite takes twice as long over arrays of both.
     since = min(map(_AT, batch))
     kinds: dict[tuple[str, str], list[int]] = {}
-    for device_id, at_ms, result, failure_type in batch:
-        kinds.setdefault((result, failure_type), []).append(
-            (device_id << _TIME_BITS) + at_ms - since
+    for poll in batch:
+        kinds.setdefault((poll.result, poll.failure_type), []).append(
+            (poll.device_id << _TIME_BITS) + poll.at_ms - since
         )
     for (result, failure_type), numbers in kinds.items():
         # There is one writer, so ids can be given here; the newest row is never deleted (``purge``).

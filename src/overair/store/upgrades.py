@@ -3,19 +3,31 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from overair.core.ids import AccountId, CampaignId, DeviceId, UpgradeId
 from overair.core.upgrade import OPEN, Reason, UpgradeState
-from overair.store.database import Row, Tx, for_update, from_ms, marks, opt_from_ms, opt_ms, to_ms
+from overair.store.database import (
+    Row,
+    Tx,
+    for_update,
+    from_ms,
+    marks,
+    opt_from_ms,
+    opt_ms,
+    shaped,
+    to_ms,
+)
 
 CHUNK = 500  # values to one IN list
 
 
-class Upgrade(NamedTuple):
-    """One device's way through one campaign. A tuple, because every report makes one.
+class Upgrade(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """One device's way through one campaign, in the order in which it is read.
 
-    Most instants are made when they are asked for: a report looks at none.
+    Instants are made when they are asked for: a report looks at none.
     """
 
     id: UpgradeId
@@ -25,10 +37,14 @@ class Upgrade(NamedTuple):
     state: UpgradeState
     reason: Reason
     attempts: int
-    not_before: datetime | None
+    not_before_ms: int | None
     started_ms: int | None
     updated_ms: int
     due_ms: int | None
+
+    @property
+    def not_before(self) -> datetime | None:
+        return opt_from_ms(self.not_before_ms)
 
     @property
     def started_at(self) -> datetime | None:
@@ -57,22 +73,14 @@ _PLANNED: Final = (
 )  # what is said of devices for which a slot was looked for
 
 STATES: Final = {state.value: state for state in UpgradeState}
-_REASONS: Final = {reason.value: reason for reason in Reason}
 # The way back: asking a member for its value calls a Python function.
 _STATE_TEXTS: Final = {state: text for text, state in STATES.items()}
-_REASON_TEXTS: Final = {reason: text for text, reason in _REASONS.items()}
+_REASON_TEXTS: Final = {reason: reason.value for reason in Reason}
 
 
 def from_row(row: Row) -> Upgrade:
     """The upgrade of which a row has ``COLUMNS`` (``device_upgrade u``)."""
-    return Upgrade(
-        row[0], row[1], row[2], row[3],
-        STATES[row[4]],
-        _REASONS[row[5]],
-        row[6],
-        opt_from_ms(row[7]),
-        row[8], row[9], row[10],
-    )  # fmt: skip
+    return shaped(row, Upgrade)
 
 
 def by_id(tx: Tx, upgrade_id: UpgradeId, *, lock: bool = False) -> Upgrade:
@@ -85,8 +93,7 @@ def by_id(tx: Tx, upgrade_id: UpgradeId, *, lock: bool = False) -> Upgrade:
 def find(tx: Tx, upgrade_id: UpgradeId, *, lock: bool = False) -> Upgrade | None:
     """The upgrade, None if it was removed."""
     end = for_update(tx) if lock else ""
-    row = tx.row(COLUMNS, f"from device_upgrade u where u.id = ?{end}", (upgrade_id,))
-    return None if row is None else from_row(row)
+    return tx.row(Upgrade, COLUMNS, f"from device_upgrade u where u.id = ?{end}", (upgrade_id,))
 
 
 def add(tx: Tx, campaign_id: CampaignId, imeis: Sequence[str], now: datetime) -> int:
@@ -218,7 +225,7 @@ def of_campaigns(tx: Tx, campaign_ids: Sequence[CampaignId]) -> dict[CampaignId,
     return found
 
 
-class Move(NamedTuple):
+class Move(msgspec.Struct, frozen=True, gc=False):
     """A change of an upgrade, together with what it was."""
 
     upgrade: Upgrade

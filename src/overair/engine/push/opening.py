@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from msgspec.structs import replace
+
 from overair.config import Settings
 from overair.core.campaign import BEFORE_START
 from overair.core.ids import AttemptId, DeviceId
@@ -72,7 +74,7 @@ def begin(
     """Open the next attempt, if there may be one now; ``call``: the device has to be called to it."""
     if is_ahead(upgrade, campaign, settings, now):
         upgrades.hold_back(tx, upgrade.id, None)
-        upgrade = upgrade._replace(not_before=None)
+        upgrade = replace(upgrade, not_before_ms=None)
     if upgrade.not_before is not None and now < upgrade.not_before:
         push.set_due(tx, upgrade.id, upgrade.not_before)
         return None
