@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from overair.devices.throttle import Throttle, is_public
 from overair.proxy import networks, within
-from tests.devices.field import Field, open_field
+from tests.devices.field import Field, imei, open_field
 
 JSON = {"Content-Type": "application/json"}
 BEHIND: dict[str, Any] = {"trusted_proxies": ("127.0.0.1",)}
@@ -19,12 +20,15 @@ async def test_a_device_s_rate(field: Field) -> None:
     await field.add(1, 2)
     wire = await field.wire()
     peer = field.peer(1)
-    answers = [await wire.ask("GET", peer.base, peer.headers) for _ in range(205)]
+    with capture_logs() as lines:
+        answers = [await wire.ask("GET", peer.base, peer.headers) for _ in range(205)]
     assert [a.status for a in answers] == [200] * 200 + [429] * 5
     refused = answers[-1]
     assert refused.json()["errorCode"]
     wait_s = int(str(refused.header("Retry-After")))
     assert 1 <= wait_s <= 10
+    said = [line for line in lines if line["event"] == "too many requests"]
+    assert [line["imei"] for line in said] == [imei(1)], "once, and by its name"
     assert (await field.peer(2).get()).status == 200
     field.clock.advance(timedelta(seconds=wait_s))
     assert (await peer.get()).status == 200
@@ -73,8 +77,12 @@ async def test_failed_authentication_counts_for_the_address(tmp_path: Path) -> N
     async with open_field(tmp_path, address_requests_per_s=1, **BEHIND) as field:
         await field.add(1)
         thief = field.peer(1, X_Forwarded_For="8.8.8.8", Authorization="TargetToken guess")
-        codes = [(await thief.get()).status for _ in range(15)]
+        with capture_logs() as lines:
+            codes = [(await thief.get()).status for _ in range(15)]
         assert codes == [401] * 10 + [429] * 5
+        said = [line["event"] for line in lines if line.get("address") == "8.8.8.8"]
+        assert said == ["a device is not let in", "too many requests"], "once each"
+        assert not any("guess" in str(line) for line in lines)
 
 
 async def test_private_addresses_are_exempt(tmp_path: Path) -> None:
@@ -138,7 +146,7 @@ def test_an_ipv4_peer_of_an_ipv6_socket(address: str, public: bool, listed: bool
 
 def test_a_throttle_forgets() -> None:
     """Counts go with their window, so the memory is bounded by who was there in one."""
-    throttle: Throttle[int] = Throttle(20, 200)
+    throttle: Throttle[int] = Throttle("key", 20, 200)
     for key in range(1000):
         assert throttle.admit(key, 0.0) == 0
     for _ in range(200):

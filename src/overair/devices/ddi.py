@@ -28,6 +28,7 @@ from overair.devices.asgi import (
 from overair.devices.desk import ERROR, DeviceRooms
 from overair.devices.gate import Caller, UnauthorizedError
 from overair.devices.poll import poll
+from overair.devices.quiet import Quiet
 from overair.devices.throttle import Throttle, is_public
 from overair.protocols.ddi import encode
 from overair.protocols.ddi.route import Resource, Route, accepts_json, parse_path
@@ -70,12 +71,17 @@ class Ddi:
     def __init__(self, rooms: DeviceRooms) -> None:
         self._rooms = rooms
         limits = rooms.settings.limits
-        self._devices: Throttle[int] = Throttle(limits.device_requests_per_s, limits.device_burst)
+        self._quiet = Quiet(rooms.clock.monotonic)
+        self._devices: Throttle[str] = Throttle(
+            "imei", limits.device_requests_per_s, limits.device_burst
+        )
         self._reads: Throttle[str] = Throttle(
-            limits.address_requests_per_s, limits.address_requests_per_s * ADDRESS_BURST_S
+            "address",
+            limits.address_requests_per_s,
+            limits.address_requests_per_s * ADDRESS_BURST_S,
         )
         self._writes: Throttle[str] = Throttle(
-            limits.address_writes_per_s, limits.address_writes_per_s * ADDRESS_BURST_S
+            "address", limits.address_writes_per_s, limits.address_writes_per_s * ADDRESS_BURST_S
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,6 +90,7 @@ class Ddi:
         try:
             answer = await self._answer(request, send)
         except UnauthorizedError:
+            self._quiet.warn("a device is not let in", request.client, path=scope["path"])
             answer = Answer(401, b"")
         except DdiError as error:
             answer = _refusal(error)
@@ -122,7 +129,7 @@ class Ddi:
         caller = await self._rooms.gate.admit(request, route, now)
         if download:
             return await self._rooms.artifacts.serve(request, send, route, caller, now)
-        self._limit(self._devices.admit(caller.device.id, self._rooms.clock.monotonic()))
+        self._limit(self._devices.admit(caller.device.imei, self._rooms.clock.monotonic()))
         # A report gets an empty answer, which is acceptable to everybody.
         if route.resource in _JSON and not accepts_json(request.header(b"accept")):
             raise DdiError("ddi.not_acceptable", "the answer is JSON", status=406)

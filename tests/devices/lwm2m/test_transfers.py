@@ -9,9 +9,9 @@ import pytest
 from aiocoap import Message
 
 from overair.devices.lwm2m import sockets
-from overair.devices.lwm2m.quiet import Quiet
 from overair.devices.lwm2m.sockets import MOST_HELD, SLICE, Keys, Ports, Sockets
 from overair.devices.lwm2m.udp import Address, OnDatagrams
+from overair.devices.quiet import Quiet
 from overair.engine.lwm2m_accounts import find_key, keys_by_device
 from overair.protocols.coap.numbers import Code
 from tests.devices.lwm2m.gadget import Gadget

@@ -95,7 +95,7 @@ class Dm:
     def __init__(self, rooms: DmRooms) -> None:
         self._rooms = rooms
         rate = rooms.settings.limits.address_writes_per_s
-        self._throttle: Throttle[str] = Throttle(rate, rate * BURST_S)
+        self._throttle: Throttle[str] = Throttle("address", rate, rate * BURST_S)
         self._guesses = Guesses()
         self._models = Models(rooms.settings.omadm)
         # By our own address: one, unless devices reach us by several names.

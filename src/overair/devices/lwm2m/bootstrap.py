@@ -36,10 +36,10 @@ from overair.core.protocols import LWM2M
 from overair.devices.lwm2m.clients import Peer
 from overair.devices.lwm2m.dtls import Session
 from overair.devices.lwm2m.exchanges import Exchanges, SilentError
-from overair.devices.lwm2m.quiet import Quiet
 from overair.devices.lwm2m.registrar import host_of
 from overair.devices.lwm2m.sockets import Keys, Ports, Sockets
 from overair.devices.lwm2m.udp import OpenSocket
+from overair.devices.quiet import Quiet
 from overair.engine import lwm2m_bootstrap as engine
 from overair.ids import new_bytes, new_token
 from overair.protocols.coap.events import Exchange, Incoming

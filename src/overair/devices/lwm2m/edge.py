@@ -23,11 +23,11 @@ from overair.devices.lwm2m.clients import Client, Clients, Peer
 from overair.devices.lwm2m.dtls import DtlsServer, Session
 from overair.devices.lwm2m.exchanges import Exchanges
 from overair.devices.lwm2m.files import Files
-from overair.devices.lwm2m.quiet import Quiet
 from overair.devices.lwm2m.registrar import Registrar, RegistrarRooms, peer_of
 from overair.devices.lwm2m.sockets import Keys, Ports, Sockets
 from overair.devices.lwm2m.udp import DatagramSocket, OpenSocket, UdpSocket
 from overair.devices.lwm2m.visits import Visits
+from overair.devices.quiet import Quiet
 from overair.devices.seen import SeenBuffer
 from overair.engine.lwm2m_accounts import find_key, keys_by_device
 from overair.engine.lwm2m_bootstrap import take_over

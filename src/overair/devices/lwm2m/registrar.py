@@ -27,9 +27,9 @@ from overair.devices.lwm2m import registering
 from overair.devices.lwm2m.clients import Client, Clients, Peer
 from overair.devices.lwm2m.dtls import Session
 from overair.devices.lwm2m.exchanges import Exchanges
-from overair.devices.lwm2m.quiet import Quiet
 from overair.devices.lwm2m.registering import Accepted, Arrival, Batch, Change
 from overair.devices.lwm2m.visits import Visits
+from overair.devices.quiet import Quiet
 from overair.devices.seen import SeenBuffer
 from overair.devices.throttle import Throttle
 from overair.ids import new_token
@@ -77,7 +77,7 @@ class Registrar:
         self.visits = rooms.visits
         self._quiet = rooms.quiet
         rate = self._rules.register_rate
-        self._throttle: Throttle[str] = Throttle(rate, AT_ONCE * rate)
+        self._throttle: Throttle[str] = Throttle("address", rate, AT_ONCE * rate)
         self._arrivals: list[tuple[Exchange, Peer, Arrival]] = []
         self._changes: list[tuple[Exchange, Client, Change]] = []
         self._gone: list[tuple[Exchange | None, Client]] = []
@@ -131,7 +131,6 @@ class Registrar:
             self._respond(exchange, Response(code=Code.FORBIDDEN))
             return
         if self._throttle.admit(host_of(peer), self.exchanges.now()):
-            self._refused(peer, "too many registrations from there")
             self.exchanges.endpoint.ignore(exchange)
             return
         try:

@@ -26,8 +26,8 @@ from overair.core.ids import DeviceId
 from overair.devices.lwm2m.clients import Peer
 from overair.devices.lwm2m.dtls import Credential, DtlsLimits, DtlsServer, Session
 from overair.devices.lwm2m.psk import MOST_IDENTITY_BYTES, PskUnavailableError, check
-from overair.devices.lwm2m.quiet import Quiet
 from overair.devices.lwm2m.udp import Address, DatagramSocket, OpenSocket, parse_address
+from overair.devices.quiet import Quiet
 from overair.engine.lwm2m_accounts import FoundKey, Pair
 from overair.protocols.coap.numbers import Code
 from overair.sealing import Seal, SealError
