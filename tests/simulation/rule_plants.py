@@ -271,7 +271,7 @@ def offer_that_never_ages(patch: Patch) -> None:
     real = assign._look_at
 
     def look_at(tx: Any, device: Any, found: Any, *more: Any) -> Any:
-        return real(tx, device, found._replace(state=AttemptState.RETRIEVED), *more)
+        return real(tx, device, structs.replace(found, state=AttemptState.RETRIEVED), *more)
 
     patch.setattr(assign, "_look_at", look_at)
 
