@@ -150,7 +150,7 @@ def late_success_keeps_its_slot(patch: Patch) -> None:
 
 def scheduled_without_a_licence(patch: Patch) -> None:
     """Other terms change nothing for what is scheduled."""
-    patch.setattr(licenses, "unlicensed_upgrades", lambda tx, account_id: [])
+    patch.setattr(licenses, "unlicensed_upgrades", lambda tx, account_id, limit: [])
 
 
 def licence_that_ends_counts(patch: Patch) -> None:

@@ -17,8 +17,10 @@ from overair.cli import CommandError
 from overair.cli.artifact_files import artifact_storage, digest, regular, take_in
 from overair.cli.options import Installation
 from overair.core.credentials import SALT_BYTES, hash_secret, verify_secret
+from overair.engine.buying import approach
 from overair.engine.fleet import Prepared, Tally, account_ids, check_document, put_document
 from overair.engine.fleet_devices import GRAIN_BYTES, DeviceCheck, adopt, put_devices
+from overair.engine.licenses import Purchase
 from overair.fleetfile.decode import Placed, iter_devices, load_fleet
 from overair.fleetfile.problems import MAX_PROBLEMS, FleetFileError, Problem
 from overair.fleetfile.shapes import Fleet, Package, Stored
@@ -68,6 +70,7 @@ async def import_file(
     on_progress("writing", 0, count)
     prepared = await _prepare(installation, document, path.parent)
     db, now = installation.db, installation.clock.now()
+    await _approach_subscriptions(installation, document)
     tallies = await db.transact(put_document, document, prepared, installation.settings, now)
     tallies["devices"] = await _put_devices(
         installation, document, path.parent, lambda done: on_progress("writing", done, count)
@@ -170,6 +173,19 @@ async def _check_stored(storage: ArtifactStorage, path: str, artifact: Stored) -
 
 
 # Between -----------------------------------------------------------------------------------------
+
+
+async def _approach_subscriptions(installation: Installation, document: Fleet) -> None:
+    """Take the licences away that smaller subscriptions have no room for, until few are left."""
+    ids = await installation.db.report(account_ids)
+    for told in document.accounts:
+        if told.subscription and told.name in ids:
+            purchase = Purchase(
+                account_id=ids[told.name],
+                purchase_type=told.subscription.purchase_type,
+                license_count=told.subscription.license_count,
+            )
+            await approach(installation.db, purchase, installation.settings, installation.clock)
 
 
 async def _prepare(installation: Installation, document: Fleet, directory: Path) -> Prepared:

@@ -8,8 +8,9 @@ from overair.cli import CommandError
 from overair.cli.options import DEFAULT, Common, Installation, print_json, with_installation
 from overair.core.ids import AccountId
 from overair.core.licenses import LicenseTermsError
-from overair.engine import licenses
+from overair.engine.buying import subscribe
 from overair.engine.fleet import account_ids
+from overair.engine.licenses import Purchase
 from overair.store import subscriptions
 from overair.store.database import Tx
 from overair.store.subscriptions import Subscription
@@ -45,35 +46,30 @@ def set_subscription(
     cancellation list first, then from those that have had one for longest. Without TS-HFOTA-EVNT what
     is scheduled on devices that have no licence, and has not started, is cancelled: assign licences first.
     """
-    settings = common.settings()
 
-    def change(tx: Tx, installation: Installation) -> tuple[Subscription, int]:
+    def read(tx: Tx) -> tuple[AccountId, Subscription | None]:
         account_id = _id(tx, account)
-        present = subscriptions.get(tx, account_id, lock=True)
+        return account_id, subscriptions.get(tx, account_id)
+
+    async def work(installation: Installation) -> tuple[Subscription, int]:
+        account_id, present = await installation.db.report(read)
         kind = purchase_type or (present.purchase_type if present else None)
         if kind is None:
             raise CommandError(f"account {account} has no subscription yet: give --purchase-type")
         count = license_count
         if count is None:
             count = present.license_count if present else 0
+        purchase = Purchase(account_id=account_id, purchase_type=kind, license_count=count)
         try:
-            changed = licenses.set_subscription(
-                tx,
-                account_id,
-                purchase_type=kind,
-                license_count=count,
-                settings=settings,
-                now=installation.clock.now(),
+            changed = await subscribe(
+                installation.db, purchase, installation.settings, installation.clock
             )
         except LicenseTermsError as error:
             raise CommandError(f"{error}") from error
         before = present.license_used_count if present else 0
         return changed, before - changed.license_used_count
 
-    async def work(installation: Installation) -> tuple[Subscription, int]:
-        return await installation.db.transact(change, installation)
-
-    found, taken = with_installation(settings, work)
+    found, taken = with_installation(common.settings(), work)
     status = _show(account, found, common)
     if taken and not common.as_json:
         print(f"Licences taken away: {taken}.")

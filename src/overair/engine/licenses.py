@@ -73,9 +73,48 @@ def set_subscription(
             subscriptions.change(tx, account_id, terms, license_count, now)
             _shrink(tx, account_id, license_count, settings, now)
     if freely and license_needed(terms):
-        for upgrade_id in licenses.unlicensed_upgrades(tx, account_id):
+        for upgrade_id in licenses.unlicensed_upgrades(tx, account_id, None):
             leave_campaign(tx, upgrade_id, Reason.LICENSE_REMOVED, settings, now)
     return get_subscription(tx, account_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purchase:
+    """What an account is to have."""
+
+    account_id: AccountId
+    purchase_type: str
+    license_count: int
+
+
+def approach_subscription(tx: Tx, purchase: Purchase, settings: Settings, now: datetime) -> bool:
+    """Do a piece of what ``set_subscription`` would; False if it is not more than a piece itself (0007).
+
+    A piece is the loss of ``sweep_devices`` licences, from a pool that is as large as what is left of them, or
+    the cancellation of as many upgrades that the terms will not allow. Each leaves a subscription that is true, so
+    whoever stops in between goes on with the same request.
+
+    Raises LicenseTermsError.
+    """
+    terms = check_terms(purchase.purchase_type, purchase.license_count)
+    account_id = purchase.account_id
+    present = subscriptions.get(tx, account_id, lock=True)
+    if present is None:
+        return False
+    piece = settings.limits.sweep_devices
+    left = licenses.lasting_count(tx, account_id) - piece
+    if left > purchase.license_count:
+        subscriptions.change(tx, account_id, present.purchase_type, left, now)
+        _shrink(tx, account_id, left, settings, now)
+        return True
+    if license_needed(present.purchase_type) or not license_needed(terms):
+        return False
+    unlicensed = licenses.unlicensed_upgrades(tx, account_id, piece + 1)
+    if len(unlicensed) <= piece:
+        return False
+    for upgrade_id in unlicensed[:piece]:
+        leave_campaign(tx, upgrade_id, Reason.LICENSE_REMOVED, settings, now)
+    return True
 
 
 def get_locked(tx: Tx, account_id: AccountId) -> Subscription:

@@ -14,8 +14,9 @@ from random import Random
 from typing import Any, Final
 
 from overair.config import Settings
-from overair.engine import licenses
+from overair.engine import buying
 from overair.engine.fleet import account_ids
+from overair.engine.licenses import Purchase
 from overair.simulation.net import BASE, Network, NoAnswerError, Response
 from overair.simulation.process import Incarnation
 from overair.simulation.scenario import Action, Kind, Step
@@ -29,7 +30,7 @@ from overair.simulation.template import (
     software,
 )
 from overair.simulation.transcript import Transcript
-from overair.store import StoreError, Tx
+from overair.store import StoreError
 
 _FORM: Final = "application/x-www-form-urlencoded"
 _SERVICE: Final = "Fota"
@@ -396,19 +397,10 @@ def _windows(step: Step) -> dict[str, Any]:
 async def subscribe(host: Incarnation, licences: int, terms: str, settings: Settings) -> None:
     """What the owner of the installation does at its command line. Raises StoreError."""
     assert host.server is not None, "only who serves is asked"
-    now = host.clock.now()
-
-    def change(tx: Tx) -> None:
-        licenses.set_subscription(
-            tx,
-            account_ids(tx)[ACCOUNT],
-            purchase_type=terms,
-            license_count=licences,
-            settings=settings,
-            now=now,
-        )
-
+    db = host.server.db
     try:
-        await host.server.db.transact(change)
+        account_id = (await db.report(account_ids))[ACCOUNT]
+        purchase = Purchase(account_id=account_id, purchase_type=terms, license_count=licences)
+        await buying.subscribe(db, purchase, settings, host.clock)
     except StoreError:
         return

@@ -185,13 +185,15 @@ def oldest_losers(tx: Tx, account_id: AccountId, limit: int) -> list[DeviceId]:
     return [DeviceId(row[0]) for row in rows]
 
 
-def unlicensed_upgrades(tx: Tx, account_id: AccountId) -> list[UpgradeId]:
+def unlicensed_upgrades(tx: Tx, account_id: AccountId, limit: int | None) -> list[UpgradeId]:
     """What has not started, or is tried on after its campaign, on devices without a licence."""
+    end = "" if limit is None else f" limit {limit}"
     rows = tx.all(
         "select u.id from device_upgrade u join device d on d.id = u.device_id"
         " left join license l on l.device_id = d.id"
         " where d.account_id = ? and l.device_id is null"
-        " and (u.state = 'queued' or u.state = 'accepted' and u.id = d.open_upgrade_id) order by u.id",
+        " and (u.state = 'queued' or u.state = 'accepted' and u.id = d.open_upgrade_id)"
+        f" order by u.id{end}",
         (account_id,),
     )
     return [UpgradeId(row[0]) for row in rows]
