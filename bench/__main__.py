@@ -27,7 +27,7 @@ def main() -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a smaller fleet and shorter rounds")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--devices", type=int, default=100_000)
     parser.add_argument("--no-goosebit", action="store_true")
     parser.add_argument("--no-overair", action="store_true")
@@ -40,7 +40,7 @@ def main() -> int:
         devices=20_000 if given.quick else given.devices,
         rounds=1 if given.quick else given.rounds,
         seconds=2.0 if given.quick else 5.0,
-        updates=2_000 if given.quick else 10_000,
+        updates=2_000 if given.quick else 15_000,
         fresh=6_000 if given.quick else 60_000,
         fresh_seconds=3.0 if given.quick else 30.0,
         sessions=2_000 if given.quick else 10_000,
